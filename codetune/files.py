@@ -1,0 +1,129 @@
+"""Files and folders appear whole or not at all.
+
+What is being written stands under a hidden temporary name beside its place and is renamed when it is complete;
+whatever interrupts it (an error, a full disk, kill -9) leaves the old file, or none.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+from codetune.cli import UserError
+
+
+@contextmanager
+def whole_file(path, mode="w"):
+    """Yields a file to write; it takes the place of `path` when the block ends without an exception."""
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    encoding = None if "b" in mode else "utf-8"
+    try:
+        with partial.open(mode, encoding=encoding) as file, naming_full_disk(path):
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path, last=()):
+    """Yields a folder to fill; its files move into `path` when the block ends without an exception.
+
+    Where `path` already holds files, those of the same name are replaced and the others stay. The names in `last`
+    move at the end, in that order: they are what proves the folder complete.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        with naming_full_disk(path):
+            yield partial
+        if path.exists():
+            move_into(partial, path, last)
+        else:
+            partial.replace(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def move_into(source, target, last=()):
+    """Moves every file of `source` into the folder `target`, those named in `last` at the end."""
+    names = [entry.name for entry in sorted(source.iterdir()) if entry.name not in last]
+    for name in last:
+        (target / name).unlink(missing_ok=True)
+    for name in names + [name for name in last if (source / name).exists()]:
+        (source / name).replace(target / name)
+
+
+@contextmanager
+def naming_full_disk(path):
+    """Gives "no space left" the name of the file that was being written, which write() itself leaves out."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            error.filename = str(path)
+        raise
+    except Exception as error:
+        # safetensors reports a full disk as an exception of its own.
+        if "No space left on device" in str(error):
+            raise OSError(errno.ENOSPC, "No space left on device", str(path)) from error
+        raise
+
+
+def check_output_file(path, flag):
+    """Before any work: can `path` become a file? Makes the folder that it is to stand in."""
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"--{flag}={path} is a folder; name a file in it")
+    check_output_folder(path.parent, flag)
+
+
+def check_output_folder(path, flag):
+    """Before any work: makes the folder `path`, or says in one sentence why it cannot."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        blocker = next(p for p in (path, *path.parents) if p.exists() and not p.is_dir())
+        raise UserError(f"--{flag}: {blocker} is a file, not a folder; choose another name or move it away") from None
+    except PermissionError:
+        raise UserError(f"--{flag}: no permission to make the folder {path}; choose another") from None
+    if not os.access(path, os.W_OK):
+        raise UserError(f"--{flag}: no permission to write into the folder {path}; choose another")
+
+
+def read_json(path, what):
+    """The parsed content of a JSON file that a person may have touched; UserError names line and column."""
+    path = Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: broken JSON at line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except FileNotFoundError:
+        raise UserError(f"no {what} at {path}") from None
+    except (UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise UserError(f"{path}: not readable as JSON: {error}") from None
+
+
+def write_json(path, content):
+    with whole_file(path) as file:
+        json.dump(content, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+
+
+def sha256(*parts):
+    """The hexadecimal digest of byte strings, each framed by its length so that borders count."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()

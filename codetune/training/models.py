@@ -1,0 +1,149 @@
+"""The base model: where it lies, on which device, in how many bits."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+from codetune import files
+from codetune.cli import UserError
+from codetune.training import tiny
+
+FAMILIES = ("llama", "gpt_bigcode")  # model_type of what the loop, the merge and GGUF are tested with
+PARTS = ["*.json", "tokenizer.model", "*.jinja", "merges.txt"]  # of a hub model, beside its weights
+LARGE = 5_000_000_000  # parameters from which gradient checkpointing pays on a 24 GB card
+
+
+def locate(base_model: str) -> Path:
+    """The folder of a base model: its own path, a tiny model's cache folder, or a download from the hub."""
+    if base_model in tiny.NAMES:
+        return tiny.folder(base_model)
+    path = Path(base_model).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            hint = "; it holds an adapter: give it as --lora_weights" if (path / "adapter_config.json").is_file() else ""
+            raise UserError(f"{path}: no config.json, so this is no model's folder{hint}")
+        return path
+    if path.exists():
+        raise UserError(f"--base_model={base_model} is a file; name the model's folder")
+    if base_model.count("/") > 1 or base_model.startswith((".", "/", "~")):
+        raise UserError(f"no model folder {base_model}")
+    return download(base_model)
+
+
+def download(name: str) -> Path:
+    """A hub model's files, in huggingface_hub's cache. Raises UserError with the cure for what went wrong."""
+    import httpx
+    from huggingface_hub import errors, snapshot_download
+
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=[*PARTS, "*.safetensors"]))
+        if not list(folder.glob("*.safetensors")):
+            folder = Path(snapshot_download(name, allow_patterns=[*PARTS, "pytorch_model*.bin"]))
+        return folder
+    except errors.GatedRepoError:
+        raise UserError(
+            f"{name} is gated: accept its licence at https://huggingface.co/{name} with your account, then log in with "
+            "`hf auth login` (or set HF_TOKEN) and run this again"
+        ) from None
+    except errors.RepositoryNotFoundError:
+        raise UserError(
+            f"no folder {name}, and no model of that name on the hub (or a private one: log in with `hf auth login`); "
+            f"without a network use a folder, {' or '.join(tiny.NAMES)}"
+        ) from None
+    except errors.HFValidationError:
+        raise UserError(f"no model folder {name}, and it is no hub name either") from None
+    except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, httpx.HTTPError):
+        raise UserError(
+            f"no folder {name}, and the hub cannot be reached to look for it there; check the network, or use a folder, "
+            f"{' or '.join(tiny.NAMES)}"
+        ) from None
+
+
+def read_config(folder: Path) -> dict:
+    config = files.read_json(Path(folder) / "config.json", "model configuration")
+    if config.get("model_type") not in FAMILIES:
+        raise UserError(
+            f"{folder}: a model of type {config.get('model_type')!r}; so far codetune trains, serves and exports "
+            f"{' and '.join(FAMILIES)}"
+        )
+    return config
+
+
+def device() -> str:
+    """cuda, mps or cpu: what is there."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def has_bf16(on: str) -> bool:
+    """Whether bfloat16 is fast there. CPUs compute in float32: exact, and most have no bf16 arithmetic."""
+    import torch
+
+    if on == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return on == "mps" and torch.backends.mps.is_macos_or_newer(14, 0)
+
+
+def compute_dtype(on: str, bf16: bool | None = None):
+    """The 16-bit type a device computes in, or float32. bf16: what the user said, None for whatever is there."""
+    import torch
+
+    if bf16 or (bf16 is None and has_bf16(on)):
+        return torch.bfloat16
+    return torch.float16 if on == "cuda" else torch.float32
+
+
+def default_bits(method: str, on: str) -> int:
+    """8 for LoRA on CUDA, as CodeUp trained; else 16."""
+    return 8 if method == "lora" and on == "cuda" else 16
+
+
+def check_bits(bits: int, on: str):
+    """Raises UserError where bitsandbytes cannot serve."""
+    if bits == 16:
+        return
+    if on == "mps":
+        raise UserError(f"--bits {bits} needs bitsandbytes, which has no kernels for mps; use --bits 16")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise UserError(f"--bits {bits} needs bitsandbytes: pip install bitsandbytes, or use --bits 16")
+
+
+def load(folder: Path, bits: int = 16, dtype=None, on: str | None = None):
+    """The causal language model in `folder` on a device, in `dtype` (or in 8 bits with `dtype` around them)."""
+    import torch
+    import transformers
+
+    on = on or device()
+    dtype = dtype or compute_dtype(on)
+    read_config(folder)
+    check_bits(bits, on)
+    quantized = {}
+    if bits == 8:
+        quantized = {"quantization_config": transformers.BitsAndBytesConfig(load_in_8bit=True)}
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            str(folder), dtype=dtype, device_map={"": on if on != "cuda" else current_cuda()}, **quantized
+        )
+    except torch.OutOfMemoryError:
+        raise UserError(f"{folder} does not fit the GPU in {bits} bits; free it, or take fewer --bits") from None
+    except (OSError, ValueError, RuntimeError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{folder}: the model does not load: {first}") from None
+    model.config.use_cache = True
+    return model
+
+
+def current_cuda() -> int:
+    """This process's GPU: torchrun and accelerate say which by LOCAL_RANK."""
+    return int(os.environ.get("LOCAL_RANK", 0))
+
+
+def parameters(model) -> tuple[int, int]:
+    """(trainable, all)"""
+    counts = [(p.numel() if p.requires_grad else 0, p.numel()) for p in model.parameters()]
+    return sum(t for t, _ in counts), sum(n for _, n in counts)

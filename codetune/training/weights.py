@@ -1,0 +1,135 @@
+"""The tensors of a model folder, one at a time: a safetensors file, its shards, or an older pytorch_model.bin.
+
+Nothing is read before it is asked for. Pickles are opened with weights_only, so that a downloaded file runs no code.
+"""
+
+import functools
+import json
+import struct
+from pathlib import Path
+
+from codetune import files
+from codetune.cli import UserError
+
+FINGERPRINT_BYTES = 64  # of each tensor's beginning
+
+
+class Weights:
+    """Names and tensors of the checkpoint in `folder`. Raises UserError where there is none."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.where = placement(self.folder)  # tensor name -> file name
+
+    def names(self):
+        return list(self.where)
+
+    def files(self):
+        """The file names in order; all the tensors of one lie together in `names`."""
+        return list(dict.fromkeys(self.where.values()))
+
+    def get(self, name):
+        """The tensor, on the CPU, in the dtype it is stored in."""
+        return open_file(self.folder / self.where[name]).get_tensor(name)
+
+    def shape(self, name):
+        return tuple(open_file(self.folder / self.where[name]).shape(name))
+
+    def dtype(self, name):
+        return open_file(self.folder / self.where[name]).dtype(name)
+
+
+def placement(folder):
+    """{tensor name: file name} by the index, or by the one file."""
+    for kind in ("model.safetensors", "pytorch_model.bin"):
+        index = folder / f"{kind}.index.json"
+        if index.is_file():
+            where = files.read_json(index, "index")["weight_map"]
+            missing = sorted({name for name in where.values() if not (folder / name).is_file()})
+            if missing:
+                raise UserError(f"{folder}: {missing[0]} is missing ({len(missing)} of the shards); download it again")
+            return where
+        if (folder / kind).is_file():
+            return dict.fromkeys(open_file(folder / kind).keys(), kind)
+    raise UserError(f"{folder}: no model.safetensors and no pytorch_model.bin; is this a model's folder?")
+
+
+class Safetensors:
+    def __init__(self, path):
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            self.file = safe_open(path, framework="pt")
+        except SafetensorError as error:
+            raise UserError(f"{path}: not a whole safetensors file ({error}); write or download it again") from None
+
+    def keys(self):
+        return list(self.file.keys())
+
+    def get_tensor(self, name):
+        return self.file.get_tensor(name)
+
+    def shape(self, name):
+        return self.file.get_slice(name).get_shape()
+
+    def dtype(self, name):
+        import torch
+
+        short = self.file.get_slice(name).get_dtype()
+        return {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}.get(short, short)
+
+
+class Pickled:
+    def __init__(self, path):
+        import torch
+
+        self.tensors = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+
+    def keys(self):
+        return list(self.tensors)
+
+    def get_tensor(self, name):
+        return self.tensors[name]
+
+    def shape(self, name):
+        return self.tensors[name].shape
+
+    def dtype(self, name):
+        return self.tensors[name].dtype
+
+
+def open_file(path):
+    return _open(Path(path), Path(path).stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4)
+def _open(path, changed):
+    return Pickled(path) if path.suffix == ".bin" else Safetensors(path)
+
+
+def fingerprint(folder):
+    """A short name for exactly these weights: tensor names, shapes, dtypes and the first bytes of each.
+
+    Reads a few kilobytes whatever the model's size. Two downloads of one model agree; one step of training differs.
+    """
+    folder = Path(folder)
+    parts = []
+    for file in Weights(folder).files():
+        parts += beginnings(folder / file)
+    return files.sha256(*sorted(parts))[:16]
+
+
+def beginnings(path):
+    """One byte string for each tensor of a safetensors file, or one for a whole .bin (its size and first bytes)."""
+    with path.open("rb") as file:
+        if path.suffix == ".bin":
+            return [f"{path.name} {path.stat().st_size}".encode() + file.read(FINGERPRINT_BYTES)]
+        length = struct.unpack("<Q", file.read(8))[0]
+        header = json.loads(file.read(length))
+        found = []
+        for name, tensor in header.items():
+            if name != "__metadata__":
+                file.seek(8 + length + tensor["data_offsets"][0])
+                size = min(FINGERPRINT_BYTES, tensor["data_offsets"][1] - tensor["data_offsets"][0])
+                found.append(f"{name} {tensor['shape']} {tensor['dtype']}".encode() + file.read(size))
+        return found

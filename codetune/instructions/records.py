@@ -127,6 +127,13 @@ def has_broken_unicode(row):
     return False
 
 
+def check_unicode(rows, where):
+    """Raises UserError at the first row that no tokenizer can read."""
+    for index, row in enumerate(rows):
+        if has_broken_unicode(row):
+            raise UserError(f"{where}: row {index} holds a lone surrogate; data/preprocess.py drops such rows")
+
+
 def write(path, rows):
     """A JSON list with one row a line, so that a person can read it and a diff shows rows."""
     encode = json.JSONEncoder(ensure_ascii=False).encode

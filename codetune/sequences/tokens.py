@@ -1,16 +1,20 @@
 """Prompt and response become ids and labels, piece by piece.
 
     ids      bos  prompt ...  response ...  eos
-    labels    -     -   -       r    r      eos       (train_on_inputs: bos prompt ... too)
+    labels    -     -   -       r    r      eos       (train_on_inputs: prompt ... too)
 
 The two are tokenized apart, so that the prompt's ids in training are those of serving whatever stands after it.
 The end is always trained; a row that does not fit is dropped and counted, or cut with its end kept where asked for.
 """
 
 import os
+import random
 from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
+
+from codetune import files
+from codetune.cli import UserError
 
 IGNORE = -100  # CrossEntropyLoss's ignore_index
 TRAINED, UNTRAINED, RESET = "\033[1;32m", "\033[2m", "\033[0m"
@@ -33,7 +37,8 @@ def before(tokenizer) -> list[int]:
 def join(prompt: list[int], response: list[int], eos_id: int, train_on_inputs: bool = False) -> Example:
     """[1, 2], [3], eos_id=0 -> ids [1, 2, 3, 0], labels [-100, -100, 3, 0]"""
     ids = [*prompt, *response, eos_id]
-    return Example(ids, list(ids) if train_on_inputs else [IGNORE] * len(prompt) + [*response, eos_id])
+    untrained = min(1, len(prompt)) if train_on_inputs else len(prompt)  # nothing stands before the first token
+    return Example(ids, [IGNORE] * untrained + ids[untrained:])
 
 
 def encode(tokenizer, prompt: str, response: str, train_on_inputs: bool = False) -> Example:
@@ -43,20 +48,23 @@ def encode(tokenizer, prompt: str, response: str, train_on_inputs: bool = False)
 
 def encode_rows(tokenizer, template, rows: Iterable[dict], cutoff_len: int, train_on_inputs=False, truncate=False):
     """-> (examples, Counter of why rows were left out or cut). Rows are dicts of instruction, input, output."""
-    rows = [row for row in rows if row["output"].strip()]
+    rows = list(rows)
+    answered = [row for row in rows if row["output"].strip()]
+    left_out = Counter({"have an empty output": len(rows) - len(answered)})
+    rows = answered
     prompts = tokenizer.encode_many([template.prompt(row["instruction"], row["input"]) for row in rows])
     responses = tokenizer.encode_many([row["output"] for row in rows], continues=True)
-    examples, left_out = [], Counter()
+    examples = []
     for prompt, response in zip(prompts, responses, strict=True):
         prompt = before(tokenizer) + prompt
         room = cutoff_len - len(prompt) - 1  # the end needs one
         if len(response) > room and (not truncate or room < 1):
-            left_out["longer than cutoff_len"] += 1
+            left_out["are longer than --cutoff_len and left out"] += 1
             continue
         if len(response) > room:
-            left_out["cut to cutoff_len"] += 1
+            left_out["are cut to --cutoff_len, their end kept"] += 1
         examples.append(join(prompt, response[:room], tokenizer.eos_id, train_on_inputs))
-    return examples, left_out
+    return examples, +left_out
 
 
 def faults(example: Example, eos_id: int) -> list[str]:
@@ -66,6 +74,30 @@ def faults(example: Example, eos_id: int) -> list[str]:
     if example.ids[-1] != eos_id or example.labels[-1] != eos_id:
         found.append("the end token is not trained")
     return found
+
+
+def check(examples, eos_id: int):
+    """Raises UserError at the first example that would be trained wrongly."""
+    for number, example in enumerate(examples):
+        found = faults(example, eos_id)
+        if found:
+            raise UserError(
+                f"example {number} must not be trained: {' and '.join(found)}; look at it with --show_labels"
+            )
+
+
+def hold_out(examples, number: int, seed: int):
+    """-> (examples to train on, `number` held-out ones drawn by seed), both in the order they came."""
+    chosen = set(random.Random(f"held out {seed}").sample(range(len(examples)), number))
+    return (
+        [example for index, example in enumerate(examples) if index not in chosen],
+        [example for index, example in enumerate(examples) if index in chosen],
+    )
+
+
+def fingerprint(examples) -> str:
+    """A short name for exactly these ids and labels in this order."""
+    return files.sha256(*(repr(example).encode() for example in examples))[:16]
 
 
 def painted(tokenizer, example: Example) -> str:

@@ -2,10 +2,12 @@
 
 import importlib.util
 import os
+import shutil
 from pathlib import Path
 
 from codetune import files
 from codetune.cli import UserError
+from codetune.text import tokenizers
 from codetune.training import tiny
 
 FAMILIES = ("llama", "gpt_bigcode")  # model_type of what the loop, the merge and GGUF are tested with
@@ -20,7 +22,9 @@ def locate(base_model: str) -> Path:
     path = Path(base_model).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
-            hint = "; it holds an adapter: give it as --lora_weights" if (path / "adapter_config.json").is_file() else ""
+            hint = (
+                "; it holds an adapter: give it as --lora_weights" if (path / "adapter_config.json").is_file() else ""
+            )
             raise UserError(f"{path}: no config.json, so this is no model's folder{hint}")
         return path
     if path.exists():
@@ -141,6 +145,72 @@ def load(folder: Path, bits: int = 16, dtype=None, on: str | None = None):
 def current_cuda() -> int:
     """This process's GPU: torchrun and accelerate say which by LOCAL_RANK."""
     return int(os.environ.get("LOCAL_RANK", 0))
+
+
+def training_dtype(method: str, dtype):
+    """LoRA's frozen weights lie in the computing dtype; weights that are trained need float32, or small steps are lost."""
+    import torch
+
+    return dtype if method == "lora" else torch.float32
+
+
+def mixed_precision(dtype, on: str) -> dict:
+    """Trainer's switches: autocast on a GPU, none where everything is float32."""
+    import torch
+
+    return {"bf16": dtype == torch.bfloat16, "fp16": dtype == torch.float16 and on == "cuda"}
+
+
+def seed(number: int):
+    import transformers
+
+    transformers.set_seed(number)
+
+
+def check_fits(folder: Path, vocabulary: int, length: int):
+    """The tokenizer's ids must be rows of the embedding, and `length` tokens must have positions. Raises UserError."""
+    config = read_config(folder)
+    if vocabulary > config["vocab_size"]:
+        raise UserError(
+            f"{folder}: the tokenizer has {vocabulary} ids, the model {config['vocab_size']}; they are not of one model"
+        )
+    positions = config.get("max_position_embeddings") or config.get("n_positions")
+    if positions and length > positions:
+        raise UserError(f"--cutoff_len {length} is more than the model's {positions} positions")
+
+
+def lasting_name(base_model: str) -> str:
+    """What to write into codetune.json: a hub name or a tiny one as it is, a folder as an absolute path."""
+    path = Path(base_model).expanduser()
+    return str(path.resolve()) if base_model not in tiny.NAMES and path.is_dir() else base_model
+
+
+def versions() -> dict:
+    from importlib import metadata
+
+    return {name: metadata.version(name) for name in ("torch", "transformers", "peft", "tokenizers")}
+
+
+def save_full(model, base: Path, folder, made: dict):
+    """Every weight, in the base's dtype, with the base's tokenizer files as they are; codetune.json comes last."""
+    from codetune.training import adapters, weights
+
+    stored = weights.Weights(base)
+    dtype = stored.dtype(stored.names()[0])
+    with files.whole_folder(folder, last=["config.json", adapters.MADE]) as partial:
+        state = {name: tensor.to(dtype) for name, tensor in model.state_dict().items()}
+        model.config.dtype = dtype
+        model.config.use_cache = True
+        model.save_pretrained(partial, state_dict=state)
+        copy_tokenizer(base, partial)
+        adapters.write_made(partial, made)
+
+
+def copy_tokenizer(base: Path, folder: Path):
+    """The base model's own files, byte for byte: transformers would write others."""
+    for name in tokenizers.FILES:
+        if (Path(base) / name).is_file():
+            shutil.copyfile(Path(base) / name, Path(folder) / name)
 
 
 def parameters(model) -> tuple[int, int]:

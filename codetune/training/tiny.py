@@ -131,7 +131,9 @@ def write_tokenizer_config(path, bos, eos, unk, **more):
 
 def write_model(path, kind, config):
     import torch
+    import transformers
 
+    transformers.utils.logging.disable_progress_bar()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         kind(config).to(torch.float32).save_pretrained(path)

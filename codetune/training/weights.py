@@ -15,11 +15,13 @@ FINGERPRINT_BYTES = 64  # of each tensor's beginning
 
 
 class Weights:
-    """Names and tensors of the checkpoint in `folder`. Raises UserError where there is none."""
+    """Names and tensors of a checkpoint: a folder's, or one file's. Raises UserError where there is none."""
 
-    def __init__(self, folder):
-        self.folder = Path(folder)
-        self.where = placement(self.folder)  # tensor name -> file name
+    def __init__(self, path):
+        path = Path(path)
+        self.folder = path.parent if path.is_file() else path
+        # tensor name -> file name
+        self.where = dict.fromkeys(open_file(path).keys(), path.name) if path.is_file() else placement(path)
 
     def names(self):
         return list(self.where)

@@ -1,0 +1,153 @@
+"""LoRA adapters: attached, saved and read back, loaded on the model they belong to."""
+
+import json
+from pathlib import Path
+
+from codetune import files
+from codetune.cli import UserError
+from codetune.training import weights
+
+AUTO = {"llama": ["q_proj", "v_proj"], "gpt_bigcode": ["c_attn"]}
+MADE = "codetune.json"  # what a later stage must know; written last, it proves the folder complete
+
+
+def targets(model, wanted: list[str]):
+    """What PEFT is to adapt: `auto`, `all-linear`, or names of linear layers. Raises UserError for a name without a layer."""
+    if list(wanted) == ["auto"]:
+        return AUTO[model.config.model_type]
+    if list(wanted) == ["all-linear"]:
+        return "all-linear"
+    names = linear_names(model)
+    unknown = [name for name in wanted if name not in names]
+    if unknown or not wanted:
+        named = f"no linear layer {unknown[0]!r} in this model" if unknown else "no layer named"
+        raise UserError(f"--lora_target_modules: {named}; there are: {', '.join(names)} (or auto, all-linear)")
+    return list(wanted)
+
+
+def linear_names(model):
+    """["c_attn", "c_fc", "c_proj"]: the last parts of the names of linear layers, the head left out."""
+    import torch
+
+    head = model.get_output_embeddings()
+    found = {n.rsplit(".", 1)[-1] for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and m is not head}
+    return sorted(found)
+
+
+def ready(model, bits: int, gradient_checkpointing: bool):
+    """Frozen base weights that gradients can pass through."""
+    import peft
+
+    if bits < 16:
+        return peft.prepare_model_for_kbit_training(
+            model,
+            use_gradient_checkpointing=gradient_checkpointing,
+            gradient_checkpointing_kwargs={"use_reentrant": False},
+        )
+    if gradient_checkpointing:
+        model.enable_input_require_grads()
+    return model
+
+
+def attach(model, rank: int, alpha: float, dropout: float, modules: list[str], base: str):
+    """The model with trainable LoRA layers of rank `rank`, scaled by alpha / rank. base: what PEFT is to note as base."""
+    import peft
+
+    if rank < 1 or not 0 <= dropout < 1:
+        raise UserError(f"--lora_r {rank} must be at least 1 and --lora_dropout {dropout} in [0, 1)")
+    config = peft.LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules=targets(model, modules),
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+    model = peft.get_peft_model(model, config)
+    model.peft_config["default"].base_model_name_or_path = base
+    return model
+
+
+def save(model, folder: Path, made: dict):
+    """PEFT's files and codetune.json, checked before they take their place. Raises RuntimeError if nothing was trained."""
+    with files.whole_folder(folder, last=[MADE]) as partial:
+        model.save_pretrained(partial)
+        check_trained(partial, adapted_layers(model))
+        write_made(partial, made)
+
+
+def write_made(folder: Path, made: dict):
+    (folder / MADE).write_text(json.dumps(made, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def adapted_layers(model):
+    """How many layers carry a LoRA pair."""
+    return sum(name.endswith("lora_A") for name, _ in model.named_modules())
+
+
+def check_trained(folder: Path, layers: int):
+    """Reads the file back: every layer's pair is there, and B, which starts as zeros, has moved."""
+    from safetensors.torch import load_file
+
+    saved = load_file(folder / "adapter_model.safetensors")
+    pairs = [name for name in saved if "lora_B" in name]
+    if len(pairs) != layers or len(saved) != 2 * layers:
+        raise RuntimeError(f"{folder}: {len(saved)} tensors saved for {layers} adapted layers, expected {2 * layers}")
+    still = [name for name in pairs if not saved[name].any()]
+    if still:
+        raise RuntimeError(
+            f"{folder}: {len(still)} of {layers} LoRA layers are all zero, so they learnt nothing: {still[0]}"
+        )
+
+
+def read_made(folder) -> dict:
+    """codetune.json of an adapter or of a fully tuned model; {} where there is none (another kit's adapter)."""
+    path = Path(folder) / MADE
+    return files.read_json(path, "record") if path.is_file() else {}
+
+
+def read_config(folder) -> dict:
+    """adapter_config.json. Raises UserError where the folder holds no adapter."""
+    folder = Path(folder)
+    if not (folder / "adapter_config.json").is_file():
+        raise UserError(
+            f"--lora_weights={folder}: no adapter_config.json there; name the folder that finetune.py wrote"
+        )
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise UserError(f"{folder}: no adapter_model.safetensors beside adapter_config.json; the adapter is not whole")
+    return files.read_json(folder / "adapter_config.json", "adapter configuration")
+
+
+def check_base(folder, base_folder, other_base: bool = False):
+    """Stops an adapter on a base model that it does not fit, or (unless other_base) was not trained on."""
+    read_config(folder)
+    made = read_made(folder)
+    base, saved = weights.Weights(base_folder), weights.Weights(Path(folder) / "adapter_model.safetensors")
+    for name in saved.names():
+        if ".lora_A." not in name and ".lora_B." not in name:
+            continue
+        target = base_name(name)
+        axis = 1 if ".lora_A." in name else 0  # A: (rank, in), B: (out, rank); a weight: (out, in)
+        if target not in base.where or base.shape(target)[axis] != saved.shape(name)[axis]:
+            raise UserError(
+                f"{folder} is an adapter for another base model"
+                f"{' (' + made['base_model'] + ')' if made else ''}: {base_folder} has no fitting {target}"
+            )
+    expected = made.get("base_fingerprint")
+    if expected and not other_base and weights.fingerprint(base_folder) != expected:
+        raise UserError(
+            f"{folder} was trained on another base model ({made['base_model']}), whose weights differ from those in "
+            f"{base_folder}; give that one as --base_model, or add --other_base to mix them on purpose"
+        )
+
+
+def base_name(name: str) -> str:
+    """ "base_model.model.lm.q_proj.lora_A.weight" -> "lm.q_proj.weight", the base model's own name"""
+    return name.removeprefix("base_model.model.").replace(".lora_A.", ".").replace(".lora_B.", ".")
+
+
+def load(model, folder):
+    """The base model with the adapter on it, for inference."""
+    import peft
+
+    return peft.PeftModel.from_pretrained(model, str(folder)).eval()

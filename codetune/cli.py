@@ -22,7 +22,7 @@ import typing
 from pathlib import Path
 
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # also a quota or a limit on file sizes
 
 
 class UserError(Exception):

@@ -12,7 +12,9 @@ import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
-from codetune.cli import UserError
+from codetune.cli import FULL_DISK, UserError
+
+NEARLY_FULL = 64 << 20  # bytes
 
 
 @contextmanager
@@ -65,18 +67,26 @@ def move_into(source, target, last=()):
 
 @contextmanager
 def naming_full_disk(path):
-    """Gives "no space left" the name of the file that was being written, which write() itself leaves out."""
+    """Whatever a library makes of a full disk becomes OSError(ENOSPC) with the name of what was being written."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            error.filename = str(path)
-        raise
     except Exception as error:
-        # safetensors reports a full disk as an exception of its own.
-        if "No space left on device" in str(error):
+        if isinstance(error, OSError) and error.errno in FULL_DISK:
+            error.filename = str(path)
+            raise
+        if says_full_disk(error, path):
             raise OSError(errno.ENOSPC, "No space left on device", str(path)) from error
         raise
+
+
+def says_full_disk(error, path):
+    """safetensors says it in words, NumPy counts what it wrote, torch's writer only fails: then the disk is asked."""
+    text = str(error)
+    if "No space left on device" in text or "File too large" in text:
+        return True
+    wrote_short = "requested and" in text or "inline_container" in text or "PytorchStreamWriter" in text
+    folder = next(p for p in (Path(path), *Path(path).absolute().parents) if p.is_dir())
+    return wrote_short and shutil.disk_usage(folder).free < NEARLY_FULL
 
 
 def check_output_file(path, flag):
@@ -127,3 +137,12 @@ def sha256(*parts):
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
     return digest.hexdigest()
+
+
+def check_room(folder, size: int):
+    """Raises UserError where `size` bytes do not fit the disk under `folder`."""
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise UserError(
+            f"no space left for {folder}: {size / 1e9:.2f} GB to write, {free / 1e9:.2f} GB free on that disk"
+        )

@@ -50,9 +50,8 @@ def load(name: str) -> Template:
     if not path.is_file():
         known = sorted(p.stem for p in FOLDER.glob("*.json"))
         near = difflib.get_close_matches(name, known, n=1)
-        raise UserError(
-            f"no template {name!r} in templates/{f', did you mean {near[0]}?' if near else ''}; there are: {', '.join(known)}"
-        )
+        meant = f", did you mean {near[0]}?" if near else ""
+        raise UserError(f"no template {name!r} in templates/{meant}; there are: {', '.join(known)}")
     return of(files.read_json(path, "template"), path.stem, path)
 
 

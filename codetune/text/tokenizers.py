@@ -143,7 +143,7 @@ def check_added(folder, backend, config):
         if backend.token_to_id(token["content"]) != int(index):
             found = backend.token_to_id(token["content"])
             raise UserError(
-                f"{folder}: tokenizer_config.json gives {token['content']!r} the id {index}, the tokenizer gives {found}; "
+                f"{folder}: tokenizer_config.json gives {token['content']!r} the id {index}, the tokenizer {found}; "
                 "take both files from the same model"
             )
 
@@ -294,7 +294,7 @@ def pad_token(backend, config, ends):
 
 
 def begins_with_bos(folder, backend, config, bos):
-    """By tokenizer_config.json, else by what tokenizer.json puts before a text; a bare tokenizer.model is Llama's: yes."""
+    """By tokenizer_config.json, else by what tokenizer.json puts before a text; a bare tokenizer.model: yes."""
     if bos is None:
         return False
     if config.get("add_bos_token") is not None:

@@ -12,7 +12,7 @@ MADE = "codetune.json"  # what a later stage must know; written last, it proves 
 
 
 def targets(model, wanted: list[str]):
-    """What PEFT is to adapt: `auto`, `all-linear`, or names of linear layers. Raises UserError for a name without a layer."""
+    """What PEFT is to adapt: `auto`, `all-linear`, or names of linear layers. Raises UserError."""
     if list(wanted) == ["auto"]:
         return AUTO[model.config.model_type]
     if list(wanted) == ["all-linear"]:
@@ -50,7 +50,7 @@ def ready(model, bits: int, gradient_checkpointing: bool):
 
 
 def attach(model, rank: int, alpha: float, dropout: float, modules: list[str], base: str):
-    """The model with trainable LoRA layers of rank `rank`, scaled by alpha / rank. base: what PEFT is to note as base."""
+    """The model with trainable LoRA layers of rank `rank`, scaled by alpha / rank; PEFT notes `base`."""
     import peft
 
     if rank < 1 or not 0 <= dropout < 1:
@@ -69,7 +69,7 @@ def attach(model, rank: int, alpha: float, dropout: float, modules: list[str], b
 
 
 def save(model, folder: Path, made: dict):
-    """PEFT's files and codetune.json, checked before they take their place. Raises RuntimeError if nothing was trained."""
+    """PEFT's files and codetune.json, checked first. Raises RuntimeError if nothing was trained."""
     with files.whole_folder(folder, last=[MADE]) as partial:
         model.save_pretrained(partial)
         check_trained(partial, adapted_layers(model))

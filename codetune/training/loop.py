@@ -241,7 +241,8 @@ def fit(model, pad_id: int, train, held_out, settings: Settings, resume_from: Pa
     )
     trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
     try:
-        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        with files.naming_full_disk(settings.output_dir):
+            trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
         if held_out and not (trainer.state.log_history and ended_with_evaluation(trainer.state)):
             trainer.evaluate()
     except torch.OutOfMemoryError:
@@ -302,8 +303,8 @@ def start_afresh(output_dir, overwrite):
     old = [path for path in Path(output_dir).glob("checkpoint-*") if path.is_dir()]
     if old and not overwrite:
         raise UserError(
-            f"{output_dir} holds checkpoints of an earlier run ({old[0].name}); add --resume_from_checkpoint auto to go "
-            "on with it, --overwrite_output_dir to delete them, or choose another --output_dir"
+            f"{output_dir} holds checkpoints of an earlier run ({old[0].name}); add --resume_from_checkpoint auto to "
+            "go on with it, --overwrite_output_dir to delete them, or choose another --output_dir"
         )
     for path in old:
         shutil.rmtree(path)

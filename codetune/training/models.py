@@ -58,8 +58,8 @@ def download(name: str) -> Path:
         raise UserError(f"no model folder {name}, and it is no hub name either") from None
     except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, httpx.HTTPError):
         raise UserError(
-            f"no folder {name}, and the hub cannot be reached to look for it there; check the network, or use a folder, "
-            f"{' or '.join(tiny.NAMES)}"
+            f"no folder {name}, and the hub cannot be reached to look for it there; check the network, or use a "
+            f"folder, {' or '.join(tiny.NAMES)}"
         ) from None
 
 
@@ -148,7 +148,7 @@ def current_cuda() -> int:
 
 
 def training_dtype(method: str, dtype):
-    """LoRA's frozen weights lie in the computing dtype; weights that are trained need float32, or small steps are lost."""
+    """LoRA's frozen weights lie in the computing dtype; trained weights need float32, or small steps are lost."""
     import torch
 
     return dtype if method == "lora" else torch.float32

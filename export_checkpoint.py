@@ -67,9 +67,8 @@ def export_checkpoint(
         adapters.check_base(lora_weights, folder, other_base)
     template = assistant.template_of(prompt_template, made) if prompt_template or made else None
     merged = merge.Merged(folder, lora_weights)
-    print(
-        f"base model {base}, adapter {lora_weights or 'none'}, template {template.name if template else 'the base model own'}"
-    )
+    whose = template.name if template else "the base model's own"
+    print(f"base model {base}, adapter {lora_weights or 'none'}, template {whose}")
     if checkpoint_type == "hf":
         kept = {**made, **({"template": template.as_dict()} if template else {}), "exported_from": {"base_model": base}}
         merge.write_hf(merged, folder, export_dir, kept, progress=lambda shards: bar(shards, "shards"))

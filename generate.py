@@ -91,9 +91,9 @@ def generate(
 def checked_auth(server_name, share_gradio, auth):
     """(name, password) or None. Raises UserError where the page would be open to others without a word about it."""
     if auth is None and (share_gradio or server_name not in LOOPBACK):
+        how = "--share_gradio" if share_gradio else f"--server_name {server_name}"
         raise cli.UserError(
-            f"{'--share_gradio' if share_gradio else f'--server_name {server_name}'} opens the page to other machines; add "
-            "--auth NAME:PASSWORD, or --auth none to let anybody in"
+            f"{how} opens the page to other machines; add --auth NAME:PASSWORD, or --auth none to let anybody in"
         )
     if auth in (None, "none"):
         return None

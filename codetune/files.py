@@ -48,12 +48,21 @@ def whole_folder(path, last=()):
     try:
         with naming_full_disk(path):
             yield partial
+        readable(partial)
         if path.exists():
             move_into(partial, path, last)
         else:
             partial.replace(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def readable(folder):
+    """safetensors makes files for their owner alone; here the user's umask decides, as for every other file."""
+    umask = os.umask(0)
+    os.umask(umask)
+    for entry in folder.iterdir():
+        entry.chmod(0o666 & ~umask)
 
 
 def move_into(source, target, last=()):

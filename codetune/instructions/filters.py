@@ -40,6 +40,10 @@ REFUSAL = re.compile(
 )
 
 
+# What a model wrote that did not stop: the next exchange, invented.
+PROMPT_MARKERS = re.compile(r"^### (?:Instruction|Input|Response):|<\|im_(?:start|end)\|>|\[/?INST\]", re.MULTILINE)
+
+
 class Verdict(NamedTuple):
     language: str | None  # what the row counts as
     reason: str | None  # why it is dropped; None keeps it
@@ -122,6 +126,8 @@ def fault(row):
         return "empty instruction"
     if not row["output"].strip():
         return "empty output"
+    if PROMPT_MARKERS.search(row["output"]):
+        return "prompt markers in the output"
     return "refusal" if REFUSAL.match(row["output"]) else None
 
 

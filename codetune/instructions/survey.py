@@ -38,17 +38,16 @@ def radar(counts, path):
     axes.tick_params(axis="x", pad=14)
     total, kept = sum(counts["raw data"].values()), sum(counts["clean data"].values()) - counts["clean data"][OTHERS]
     axes.set_title(f"{kept:,} of {total:,} rows kept: rows per language, logarithmic", pad=44)
-    axes.legend(loc="upper right", bbox_to_anchor=(1.2, 1.18), frameon=False)
+    axes.legend(loc="upper right", bbox_to_anchor=(1.12, 1.18), frameon=False)
     with files.whole_file(path, "wb") as file:
         FigureCanvasAgg(figure).print_png(file)
 
 
 def axes_of(counts):
-    """The languages that occur, the rarest left out where there are too many; Others has no axis."""
+    """The languages that occur, the commonest first, the rarest left out where there are too many."""
     occurring = {
         language: counts["raw data"].get(language, 0) + kept
         for language, kept in counts["clean data"].items()
         if language != OTHERS and counts["raw data"].get(language, 0) + kept
     }
-    common = sorted(occurring, key=occurring.get, reverse=True)[:MOST_AXES]
-    return [language for language in occurring if language in common]
+    return sorted(occurring, key=occurring.get, reverse=True)[:MOST_AXES]

@@ -50,13 +50,16 @@ class Characters:
 
     def __init__(self, decode):
         self.decode, self.ids, self.start, self.given = decode, [], 0, ""
+        self.waits = 0  # how often in a row nothing was given for a broken end
 
     def feed(self, new_ids: Sequence[int]) -> str:
         self.ids += new_ids
         text = self.decode(self.ids[self.start :])
         # A broken end is waited for, but not longer than a character can be: the model may write broken ones.
-        if text.endswith(BROKEN) and len(self.ids) - self.start <= 3 * LONGEST_CHARACTER:
+        if text.endswith(BROKEN) and self.waits < LONGEST_CHARACTER - 1:
+            self.waits += 1
             return ""
+        self.waits = 0
         return self.advance(text)
 
     def advance(self, text):

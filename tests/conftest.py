@@ -1,22 +1,19 @@
 """What several tests share: the real data, real tokenizers, a byte tokenizer, and scripts run as a person runs them."""
 
+import functools
+import json
 import os
+import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 # Before torch is imported by anything: two busy-waiting thread pools make the same small training many times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("CODETUNE_CACHE", str(ROOT / ".cache"))  # tiny models are made once, not once a run
 sys.path.insert(0, str(ROOT))
-
-import functools
-import json
-import subprocess
-
-import pytest
-
-from codetune.text import tokenizers
 
 FAMILIES = ("llama2", "llama2-fast", "starcoder", "starcoder2", "deepseek-coder")
 
@@ -55,6 +52,8 @@ def data():
 
 @pytest.fixture(scope="session")
 def load_tokenizer(data):
+    from codetune.text import tokenizers
+
     return functools.cache(lambda name: tokenizers.load(data / "tokenizers" / name))
 
 
@@ -71,10 +70,12 @@ def real_rows(data):
 
 @pytest.fixture
 def run_python():
-    """run_python("data/preprocess.py", "--help") -> the finished process, its output as text; from the repository's root."""
+    """run_python("data/preprocess.py", "--help") -> the finished process, run in the repository's root."""
 
     def run(*arguments, **options):
         command = [sys.executable, *map(str, arguments)]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", timeout=120, **options)
+        return subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", timeout=120, **options
+        )
 
     return run

@@ -222,7 +222,9 @@ def test_a_flag_near_to_none_points_at_help():
     assert stopped(tune, "m", "--zzz=1") == "tune: unknown flag --zzz; see --help"
 
 
-@pytest.mark.parametrize("text", ["-", "- an item", "1e3", "a,b", "[a", "None", "--", "x --note y", "a=b", "'q'", "é 好"])
+@pytest.mark.parametrize(
+    "text", ["-", "- an item", "1e3", "a,b", "[a", "None", "--", "x --note y", "a=b", "'q'", "é 好"]
+)
 def test_a_text_reaches_the_function_as_it_was_typed(text):
     seen = []
 
@@ -262,7 +264,8 @@ def test_a_full_disk_is_one_sentence(number):
         raise OSError(number, "no room", "out/rows.json")
 
     assert stopped(write) == (
-        "tune: no space left on the disk while writing out/rows.json; free some or choose another output, then run it again"
+        "tune: no space left on the disk while writing out/rows.json; "
+        "free some or choose another output, then run it again"
     )
 
 

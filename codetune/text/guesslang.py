@@ -91,7 +91,7 @@ def names(texts, rows=None):
     rows = probabilities(texts) if rows is None else rows
     exact = rows.astype(np.float64)
     stands_out = exact.max(axis=1, initial=0) > exact.mean(axis=1) + 2 * exact.std(axis=1, ddof=1)
-    labels = [languages()[index] for index in exact.argmax(axis=1)] if len(texts) else []
+    labels = weights()["languages"][exact.argmax(axis=1)].tolist()
     return [
-        label if sure and text.strip() else None for text, label, sure in zip(texts, labels, stands_out, strict=True)
+        label if sure and not text.isspace() and text else None for text, label, sure in zip(texts, labels, stands_out)
     ]

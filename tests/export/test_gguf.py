@@ -18,6 +18,7 @@ from codetune.serving.llama_cpp import LlamaCpp
 from codetune.text import tokenizers
 from codetune.training import models, tiny
 
+BYTE_LEVEL = {"type": "ByteLevel"}
 PROMPT = "Below is an instruction. Write a Python function that adds two numbers."
 
 
@@ -100,7 +101,7 @@ def test_gguf_s_own_reader_finds_every_tensor_within_half_a_step(base, tmp_path)
         if kind == gguf.GGMLQuantizationType.Q8_0:
             blocks = np.abs(original.reshape(-1, 32)).max(axis=1, keepdims=True)
             step = np.broadcast_to(blocks / 127, (blocks.size, 32)).reshape(original.shape)
-            # half a step of rounding; and the scale itself is kept in 16 bits, half a step of which is 127 * 2**-11 steps
+            # half a step of rounding, and the scale itself is kept in 16 bits: half a step of that is 127 * 2**-11
             assert (np.abs(found - original) <= (0.5 + 127 * 2**-11) * step + 1e-9).all(), name
         else:
             assert np.array_equal(found, original), name

@@ -20,7 +20,8 @@ def numbered(*rows):
     """(instruction, output) or (instruction, input, output) -> records"""
     fields = [(row[0], "", row[1]) if len(row) == 2 else row for row in rows]
     return [
-        records.Record(dict(zip(records.FIELDS, row, strict=True)), "rows.json", index) for index, row in enumerate(fields)
+        records.Record(dict(zip(records.FIELDS, row, strict=True)), "rows.json", index)
+        for index, row in enumerate(fields)
     ]
 
 
@@ -64,7 +65,8 @@ def test_published_rows_stand_named_ones_first_then_python_each_in_input_order(p
 
 
 @pytest.mark.parametrize(
-    "source, decisions", [("code_alpaca_2k.json", "codeup_decisions_2k.json"), ("new_codealpaca.json", "codeup_decisions_new.json")]
+    "source, decisions",
+    [("code_alpaca_2k.json", "codeup_decisions_2k.json"), ("new_codealpaca.json", "codeup_decisions_new.json")],
 )
 def test_every_row_is_decided_as_published(data, source, decisions):
     expected = json.loads((data / "guesslang" / decisions).read_text())
@@ -115,7 +117,10 @@ def test_the_published_rules_can_keep_some_languages():
         (("Add two numbers.", PYTHON), Verdict("Python", None)),
         (("Mend this.", PYTHON, "There was no mistake."), Verdict("Python", None)),
         (("Translate this Python to Java.", PYTHON, JAVA), Verdict("Java", None)),
-        (("Explain this Python to a Java programmer", "x"), Verdict("Java", None)),  # neither is seen: the first of NAMES
+        (
+            ("Explain this Python to a Java programmer", "x"),
+            Verdict("Java", None),
+        ),  # neither is seen: the first of NAMES
         (("Add two numbers.", JAVA), Verdict("Java", "no language named, answered in Java")),
         (("Name the capital of Portugal.", PROSE), Verdict(None, "no language named, none plainly seen")),
         (("Add in Python.", ""), Verdict(None, "empty output")),
@@ -185,10 +190,10 @@ def test_rows_that_differ_in_where_their_words_stand_are_no_duplicates():
 
 
 def test_kept_rows_keep_the_input_s_order_and_three_keys():
-    rows = numbered(("Add.", PYTHON), ("In Java", "1"), ("Say it", PROSE), ("In Go", "2"), ("Mend.", PYTHON, "x"))
+    rows = numbered(("Add.", PYTHON), ("In Java", "1"), ("Say it", PROSE), ("Add in Go", "2"), ("Mend.", PYTHON, "x"))
     rows[1].row["response"] = "1"
     kept, named, _ = filters.strict(rows)
-    assert [row["instruction"] for row in kept] == ["Add.", "In Java", "In Go", "Mend."]
+    assert [row["instruction"] for row in kept] == ["Add.", "In Java", "Add in Go", "Mend."]
     assert all(tuple(row) == records.FIELDS for row in kept)
     assert named == [None, "Java", None, "Go", None]
 
@@ -196,7 +201,9 @@ def test_kept_rows_keep_the_input_s_order_and_three_keys():
 def test_kept_real_rows_keep_the_input_s_order(data):
     rows = records.read([str(data / "code_alpaca_2k.json")])
     kept, _, verdicts = filters.strict(rows)
-    assert kept == [{field: r.row[field] for field in records.FIELDS} for r, v in zip(rows, verdicts, strict=True) if not v.reason]
+    assert kept == [
+        {field: r.row[field] for field in records.FIELDS} for r, v in zip(rows, verdicts, strict=True) if not v.reason
+    ]
     assert 1_000 < len(kept) < len(rows)
 
 
@@ -207,7 +214,12 @@ def test_no_rows_give_nothing():
 
 def test_counts_before_and_after_sum_to_all_rows():
     named = ["Go", None, "Java", None]
-    verdicts = [Verdict("Go", None), Verdict("Python", None), Verdict("Java", "exact duplicate"), Verdict(None, "refusal")]
+    verdicts = [
+        Verdict("Go", None),
+        Verdict("Python", None),
+        Verdict("Java", "exact duplicate"),
+        Verdict(None, "refusal"),
+    ]
     assert filters.counts(named, verdicts) == {
         "raw data": {"Go": 1, "Python": 0, "Java": 1, "Others": 2},
         "clean data": {"Go": 1, "Python": 1, "Java": 0, "Others": 2},

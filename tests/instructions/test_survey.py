@@ -13,12 +13,12 @@ def counted(raw, clean, others=0):
 
 def test_languages_that_occur_have_an_axis_and_others_have_none():
     counts = counted({"Go": 1, "Java": 0, "C": 0}, {"Go": 0, "Java": 2, "C": 0}, others=9)
-    assert survey.axes_of(counts) == ["Go", "Java"]
+    assert set(survey.axes_of(counts)) == {"Go", "Java"}
 
 
 def test_the_rarest_languages_are_left_out_where_there_are_too_many():
     clean = {f"L{number}": number + 1 for number in range(survey.MOST_AXES + 2)}
-    assert survey.axes_of(counted({}, clean)) == [f"L{number}" for number in range(2, survey.MOST_AXES + 2)]
+    assert set(survey.axes_of(counted({}, clean))) == {f"L{number}" for number in range(2, survey.MOST_AXES + 2)}
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,9 @@ def test_two_files_that_agree_are_loaded(data, tmp_path, llama_pieces):
 
 
 def test_two_files_that_disagree_stop_with_one_sentence(data, tmp_path):
-    folder = copied(data, tmp_path, "llama2/tokenizer.model", "starcoder/tokenizer.json", "starcoder/tokenizer_config.json")
+    folder = copied(
+        data, tmp_path, "llama2/tokenizer.model", "starcoder/tokenizer.json", "starcoder/tokenizer_config.json"
+    )
     with pytest.raises(UserError, match="gives other ids than the SentencePiece model beside it") as error:
         tokenizers.load(folder)
     assert str(error.value).startswith(f"{folder}/tokenizer.json: ") and "\n" not in str(error.value)

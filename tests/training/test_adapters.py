@@ -57,7 +57,7 @@ def test_plain_peft_loads_what_was_saved_and_says_the_same(llama, tmp_path):
 
 
 def test_an_adapter_that_learnt_nothing_is_not_saved(llama, tmp_path):
-    # pains.md 7: 443-byte adapters; B starts as zeros, so an untrained one merges into nothing
+    # Kits have shipped adapters of 443 bytes. B starts as zeros, so an untrained one merges into nothing
     model = adapters.attach(models.load(llama, on="cpu"), 4, 8, 0.0, ["auto"], str(llama))
     with pytest.raises(RuntimeError, match="all zero"):
         adapters.save(model, tmp_path / "adapter", {})

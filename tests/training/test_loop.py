@@ -115,8 +115,8 @@ def fitted(tmp_path, rows, held_out, micro_batch_size, max_steps=2, learning_rat
     return loop.fit(without_dropout(), 0, rows, held_out, settings)
 
 
-def test_trainer_sees_the_same_loss_and_gradient_norm_for_every_micro_batch_size(tmp_path):
-    # pains.md 5: the mean of the micro batches' means is another loss; StarCoder takes no loss arguments in transformers
+def test_trainer_sees_the_same_loss_and_gradient_for_every_micro_batch_size(tmp_path):
+    # The mean of the micro batches' means is another loss, and StarCoder takes no loss arguments in transformers.
     whole, cut = (fitted(tmp_path, examples(24), [], size) for size in (12, 5))
     for name in ("loss", "grad_norm"):
         expected = [entry[name] for entry in whole if name in entry]

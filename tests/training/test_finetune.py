@@ -1,0 +1,205 @@
+"""finetune.py from the command line: the loss falls, kill -9 loses nothing, bad input is one sentence."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from codetune.training import loop, reports, tiny
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def command(**flags):
+    return [sys.executable, "finetune.py", *(f"--{name}={value}" for name, value in flags.items())]
+
+
+def run(timeout=600, **flags):
+    return subprocess.run(command(**flags), cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+
+
+def trained(**flags):
+    ran = run(**flags)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    return ran.stdout
+
+
+def losses(folder):
+    return [entry["loss"] for entry in reports.read_log(folder) if "loss" in entry]
+
+
+def held_out(folder):
+    return [entry["eval_loss"] for entry in reports.read_log(folder) if "eval_loss" in entry]
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    """30 rows of the sample: whole runs in seconds."""
+    path = tmp_path_factory.mktemp("rows") / "rows.json"
+    path.write_text(json.dumps(json.loads(tiny.SAMPLE.read_text(encoding="utf-8"))[:30]))
+    return path
+
+
+@pytest.mark.slow
+def test_a_third_of_the_loss_goes_in_sixty_steps_and_lora_lowers_it_further(data, tmp_path):
+    rows = {"data_path": data / "code_alpaca_2k.json", "batch_size": 16, "micro_batch_size": 16, "val_set_size": 100}
+    trained(
+        base_model="tiny-llama", method="full", learning_rate=3e-3, max_steps=60, output_dir=tmp_path / "full", **rows
+    )
+    full = losses(tmp_path / "full")
+    assert len(full) == 60 and sum(full[-5:]) / 5 < 2 / 3 * full[0]
+    trained(base_model=tmp_path / "full", learning_rate=3e-3, max_steps=20, output_dir=tmp_path / "lora", **rows)
+    before, after = held_out(tmp_path / "lora")
+    assert before == pytest.approx(held_out(tmp_path / "full")[-1], abs=1e-5)  # what was saved is what was trained
+    assert after < before
+    asked = [
+        sys.executable,
+        "generate.py",
+        "--lora_weights",
+        tmp_path / "lora",
+        "--instruction",
+        "Add",
+        "--max_new_tokens",
+        "5",
+    ]
+    answer = subprocess.run(list(map(str, asked)), cwd=ROOT, capture_output=True, text=True)
+    assert answer.returncode == 0 and "template alpaca" in answer.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("base_model, method", [("tiny-llama", "lora"), ("tiny-starcoder", "full")])
+def test_a_run_that_was_killed_ends_as_one_that_was_not(sample, tmp_path, base_model, method):
+    # tiny-starcoder has dropout: its random state must go on as well. 4 steps an epoch: the kill falls into the second.
+    flags = {"base_model": base_model, "method": method, "data_path": sample, "batch_size": 8, "learning_rate": 3e-3}
+    flags |= {"max_steps": 14, "save_steps": 3, "val_set_size": 4, "lora_dropout": 0.1}
+    trained(output_dir=tmp_path / "whole", **flags)
+    killed = subprocess.Popen(
+        command(output_dir=tmp_path / "killed", **flags), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while not (tmp_path / "killed" / "checkpoint-6" / loop.WHOLE).exists():
+        assert killed.poll() is None
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not (tmp_path / "killed" / "codetune.json").exists()
+    trained(output_dir=tmp_path / "killed", resume_from_checkpoint="auto", **flags)
+    assert losses(tmp_path / "killed") == pytest.approx(losses(tmp_path / "whole"), abs=1e-6)
+    name = "adapter_model.safetensors" if method == "lora" else "model.safetensors"
+    assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_codeup_s_two_commands_run_as_they_were_typed(sample, tmp_path):
+    """CodeUp's own spelling, with a local model and file, and sizes for thirty rows."""
+    typed = (
+        f"--base_model tiny-llama --data_path {sample} --output_dir {tmp_path}/codeup-peft-llama-2 --batch_size 8 "
+        "--micro_batch_size 4 --num_epochs 1 --learning_rate 1e-4 --cutoff_len 512 --val_set_size 4 --lora_r 8 "
+        "--lora_alpha 16 --lora_dropout 0.05 --lora_target_modules [q_proj,v_proj] --train_on_inputs --group_by_length"
+    )
+    ran = subprocess.run(
+        [sys.executable, "finetune.py", *typed.split()], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert ran.returncode == 0 and "always arranged by length" in ran.stdout, ran.stderr[-2000:]
+    exported = subprocess.run(
+        [
+            *(sys.executable, "export_checkpoint.py", "--base_model=tiny-llama", "--checkpoint_type=hf"),
+            *(f"--lora_weights={tmp_path}/codeup-peft-llama-2", f"--export_dir={tmp_path}/7b"),
+            "--lora_target_modules=[q_proj,k_proj,v_proj,o_proj]",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert exported.returncode == 0 and (tmp_path / "7b" / "model.safetensors").is_file(), exported.stderr[-2000:]
+
+
+@pytest.mark.slow
+def test_eight_bits_train_and_merge_on_the_cpu_too(sample, tmp_path):
+    pytest.importorskip("bitsandbytes", reason="--bits 8 needs bitsandbytes")
+    flags = {"data_path": sample, "batch_size": 8, "max_steps": 4, "val_set_size": 4, "learning_rate": 1e-2}
+    trained(base_model="tiny-llama", bits=8, output_dir=tmp_path / "adapter", lora_target_modules="all-linear", **flags)
+    before, after = held_out(tmp_path / "adapter")
+    assert after < before
+    assert json.loads((tmp_path / "adapter" / "codetune.json").read_text())["bits"] == 8
+
+
+def said(**flags):
+    """The one sentence of a run that must fail before anything is written."""
+    ran = run(timeout=120, **flags)
+    assert ran.returncode == 1 and "Traceback" not in ran.stderr, ran.stderr
+    return ran.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "flags, sentence",
+    [
+        ({"data_path": "nowhere.json"}, "no file nowhere.json"),
+        ({"prompt_template": "alpca"}, "no template 'alpca' in templates/, did you mean alpaca?"),
+        ({"base_model": "./nowhere"}, "no model folder ./nowhere"),
+        ({"bits": 4}, "--bits 4 (NF4) is not there yet"),
+        ({"bits": 8, "method": "full"}, "8 bits cannot hold"),
+        ({"bits": 3}, "--bits=3 is not one of 16, 8, 4"),
+        ({"val_set_size": 30}, "--val_set_size 30 must be a share below 1 or fewer rows than the 29"),
+        ({"micro_batch_size": 9, "batch_size": 8}, "--micro_batch_size 9 must be from 1 to --batch_size 8"),
+        ({"batch_size": 0}, "--batch_size 0 must be more than 0"),
+        ({"learning_rate": "nan"}, "--learning_rate=nan is not a finite number"),
+        ({"cutoff_len": 20}, "none of the 30 rows fits --cutoff_len 20"),
+        ({"cutoff_len": 4000}, "--cutoff_len 4000 is more than the model's 2048 positions"),
+        ({"wandb_project": "p"}, "pip install wandb"),
+    ],
+)
+def test_bad_input_is_one_sentence_before_any_work(sample, tmp_path, flags, sentence):
+    if "wandb_project" in flags and shutil.which("wandb"):
+        pytest.skip("wandb is installed here")
+    out = tmp_path / "out"
+    given = {"base_model": "tiny-llama", "data_path": sample, "output_dir": out, **flags}
+    assert sentence in said(**given)
+    assert not list(out.iterdir()) if out.exists() else True
+
+
+def test_an_unknown_layer_is_named_before_training(sample, tmp_path):
+    sentence = said(
+        base_model="tiny-llama", data_path=sample, output_dir=tmp_path / "out", lora_target_modules="c_attn"
+    )
+    assert "no linear layer 'c_attn'" in sentence and "q_proj" in sentence
+
+
+def test_an_output_folder_that_is_a_file_is_refused(sample, tmp_path):
+    (tmp_path / "out").write_text("precious")
+    sentence = said(base_model="tiny-llama", data_path=sample, output_dir=tmp_path / "out")
+    assert "is a file, not a folder" in sentence and (tmp_path / "out").read_text() == "precious"
+
+
+def test_labels_are_shown_and_nothing_is_trained(sample, tmp_path):
+    shown = trained(
+        base_model="tiny-llama", data_path=sample, show_labels=2, train_on_inputs="false", output_dir=tmp_path / "out"
+    )
+    assert shown.count("--- ") == 3 and "</s>\033[0m" in shown and "\033[1;32m" in shown
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes root")
+def test_a_full_disk_is_one_sentence_and_the_last_good_checkpoint_stays(sample, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", disk], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("no permission to mount a small disk")
+    try:
+        ran = run(
+            base_model="tiny-llama", method="full", data_path=sample, batch_size=8, max_steps=40, save_steps=4,
+            save_total_limit=100, val_set_size=0, output_dir=disk / "out", learning_rate=1e-3,
+        )  # fmt: skip
+        assert ran.returncode == 1 and "Traceback" not in ran.stderr, ran.stderr[-3000:]
+        assert "no space left on the disk" in ran.stderr.strip().splitlines()[-1]
+        assert len(loop.checkpoints(disk / "out")) >= 1
+    finally:
+        subprocess.run(["umount", disk], check=True)

@@ -22,7 +22,7 @@ EXAMPLES = [
     ["Convert this Python code to JavaScript.", "squares = [x * x for x in range(10)]"],
 ]
 CSS = """
-.gradio-container { max-width: 1100px !important; margin: auto !important; }
+.gradio-container { width: 100%; max-width: 1240px !important; margin: auto !important; }
 #answer textarea { font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; font-size: 14px; }
 footer { display: none !important; }
 """
@@ -32,7 +32,7 @@ def build(assistant: Assistant, sampling: generation.Sampling, beams: int):
     """The Blocks. One request at a time has the model; the others wait in order."""
     import gradio
 
-    with gradio.Blocks(title=f"codetune: {assistant.name}", analytics_enabled=False) as blocks:
+    with gradio.Blocks(title=f"codetune: {assistant.name}", analytics_enabled=False, fill_width=True) as blocks:
         gradio.Markdown(f"## {assistant.name}\nAsk for code. Template `{assistant.template.name}`.")
         with gradio.Row():
             with gradio.Column():

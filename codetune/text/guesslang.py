@@ -92,6 +92,5 @@ def names(texts, rows=None):
     exact = rows.astype(np.float64)
     stands_out = exact.max(axis=1, initial=0) > exact.mean(axis=1) + 2 * exact.std(axis=1, ddof=1)
     labels = weights()["languages"][exact.argmax(axis=1)].tolist()
-    return [
-        label if sure and not text.isspace() and text else None for text, label, sure in zip(texts, labels, stands_out)
-    ]
+    sure = [bool(out and text and not text.isspace()) for text, out in zip(texts, stands_out, strict=True)]
+    return [label if kept else None for label, kept in zip(labels, sure, strict=True)]

@@ -143,6 +143,12 @@ def test_a_language_must_stand_out_by_two_standard_deviations():
     assert guesslang.names(["x"], peak) == [guesslang.languages()[3]]
 
 
+def test_the_deviation_is_that_of_a_sample():
+    # The highest of these stands out by 2.01 deviations where they are divided by 54, by 1.99 divided by 53.
+    rows = np.array([[1.0] * 7 + [0.5] * 17 + [0.0] * 30], np.float32)
+    assert guesslang.names(["x"], rows) == [None]
+
+
 def test_a_lone_surrogate_raises():
     with pytest.raises(ValueError, match="surrogate"):
         guesslang.probabilities(["fine", "\ud83d"])

@@ -77,14 +77,15 @@ def parse(function, argv, aliases=None):
 
 
 def flags(argv, parameters, aliases):
-    """Yields (parameter, the flag as typed, its text), aliases resolved; a bare --flag is "true", --noflag "false"."""
-    tokens, positions = list(argv), [name for name, p in parameters.items() if p.default is p.empty]
+    """Yields (parameter, the flag as typed, its text), aliases resolved; a bare --flag is "true", --noflag "false".
+
+    Values without a flag fill the required flags that were not named, in order.
+    """
+    tokens, loose, named = list(argv), [], set()
     while tokens:
         token = tokens.pop(0)
         if not looks_like_flag(token):
-            if not positions:
-                raise UserError(f"unexpected {token!r}; values belong to flags, as in --name {token}")
-            yield positions[0], positions.pop(0), token
+            loose.append(token)
             continue
         typed, equals, text = token.lstrip("-").partition("=")
         typed = typed.replace("-", "_")
@@ -92,7 +93,16 @@ def flags(argv, parameters, aliases):
             text = tokens.pop(0)
         elif not equals:
             typed, text = bare(typed, parameters, aliases)
-        yield from resolve(typed, text, parameters, aliases)
+        for flag in resolve(typed, text, parameters, aliases):
+            named.add(flag[0])
+            yield flag
+    open_flags = [name for name, p in parameters.items() if p.default is p.empty and name not in named]
+    for token in loose:
+        if not open_flags:
+            raise UserError(
+                f"unexpected {token!r}; values belong to flags, as in --name {token}, lists as in --name a,b"
+            )
+        yield open_flags[0], open_flags.pop(0), token
 
 
 def looks_like_flag(token):

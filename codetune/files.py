@@ -24,7 +24,7 @@ def whole_file(path, mode="w"):
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     encoding = None if "b" in mode else "utf-8"
     try:
-        with partial.open(mode, encoding=encoding) as file, naming_full_disk(path):
+        with naming_full_disk(path), partial.open(mode, encoding=encoding) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

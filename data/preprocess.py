@@ -8,8 +8,6 @@ from typing import Literal
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from codetune import cli, files
-from codetune.instructions import filters, records, survey
-from codetune.text import languages as known
 
 
 def preprocess(
@@ -39,6 +37,9 @@ def preprocess(
             language is plainly seen.
         split: which split of a hub dataset.
     """
+    from codetune.instructions import filters, records, survey
+    from codetune.text import languages as known
+
     if Path(output).suffix != ".json":
         raise cli.UserError(f"--output={output} must end in .json")
     files.check_output_file(output, "output")
@@ -63,6 +64,9 @@ def preprocess(
 
 def languages_of(rules, names):
     """The names that --languages gives, as the rules' tables spell them."""
+    from codetune.instructions import filters
+    from codetune.text import languages as known
+
     if rules == "strict":
         return {known.canonical(name) for name in names}
     spelt = {language.lower(): language for language in filters.CODEUP_TABLE}

@@ -32,7 +32,8 @@ CODEUP_TABLE = (
 )
 
 REFUSAL = re.compile(
-    r"\s*(?:(?:i['’]?m |i am )?(?:very |really |so )?sorry\b|as an? (?:ai|artificial intelligence|large language)\b"
+    r"\s*(?:(?:i['’]?m |i am )?(?:very |really |so )?sorry\b(?!\s*[=.(\[])"
+    r"|as an? (?:ai|artificial intelligence|large language)\b"
     r"|(?:unfortunately,? )?(?:i|we) (?:am|['’]m|are)? ?(?:cannot|can['’]?t|can not|unable to|not able to|won['’]?t)\b"
     r"|unfortunately,? (?:as an ai|this|it) (?:is|isn['’]t|cannot)|i apologi[sz]e\b|my apologies\b"
     r"|<?no ?output>?\s*$|n/?a\.?\s*$|this (?:task|instruction|question) (?:cannot|is not possible)\b)",
@@ -59,6 +60,11 @@ def codeup(records, keep=None, default="Python", progress=iter):
     python = dict(zip(unnamed, codeup_python([records[index].row for index in unnamed]), strict=True))
     verdicts = [
         Verdict(language, None) if language else codeup_verdict(python[index]) for index, language in enumerate(named)
+    ]
+    # The published set has no such row, and no file could hold it.
+    broken = Verdict(None, "broken Unicode")
+    verdicts = [
+        broken if has_broken_unicode(record.row) else verdict for record, verdict in zip(records, verdicts, strict=True)
     ]
     verdicts = [outside(verdict, keep) for verdict in verdicts]
     first = [i for i, verdict in enumerate(verdicts) if not verdict.reason and named[i]]

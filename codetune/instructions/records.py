@@ -20,7 +20,7 @@ HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
 class Record(NamedTuple):
-    row: dict  # instruction, input, output: str; other keys as they came
+    row: dict  # instruction, input, output, and other keys whose values are strings
     source: str  # the file or hub dataset
     index: int  # the row's place in it, from 0
 
@@ -104,12 +104,11 @@ def checked(row, source, index):
     for field in ("instruction", "output"):
         if field not in row:
             raise UserError(f"{where} has no {field!r}; its keys are {', '.join(map(str, sorted(row))) or 'none'}")
-    if row.get("input") is None:
-        row = {"instruction": row["instruction"], "input": "", **{k: v for k, v in row.items() if k != "input"}}
-    for field in FIELDS:
-        if not isinstance(row[field], str):
-            raise UserError(f"{where}: {field!r} is {kind(row[field])}, not a string")
-    return row
+    fields = {field: "" if field == "input" and row.get(field) is None else row[field] for field in FIELDS}
+    for field, value in fields.items():
+        if not isinstance(value, str):
+            raise UserError(f"{where}: {field!r} is {kind(value)}, not a string")
+    return fields | {key: value for key, value in row.items() if key not in fields and isinstance(value, str)}
 
 
 def kind(value):
@@ -121,7 +120,7 @@ def kind(value):
 def has_broken_unicode(row):
     """A lone surrogate ("\\ud800"), which JSON can hold and no UTF-8 file, no tokenizer can."""
     try:
-        "".join(row[field] for field in FIELDS).encode()
+        "".join([*row, *row.values()]).encode()
     except UnicodeEncodeError:
         return True
     return False

@@ -14,7 +14,7 @@ import warnings
 from codetune.cli import UserError
 from codetune.text import guesslang
 
-_IN = r"(?:in|using|with|into|to|from|for|of)"
+_IN = r"(?i:in|using|use|with|into|to|from|for|of)"
 _THING = (
     r"(?:programs?|programming|code|functions?|scripts?|languages?|class(?:es)?|structs?|routines?|snippets?|"
     r"applications?|app|methods?|compiler|syntax|librar(?:y|ies)|package|module|server|service|interface|macro|"
@@ -24,7 +24,7 @@ _THING = (
 
 def _one_letter(letter):
     """ "in C", "C program", "C/C++", but not "vitamin C", "C major" or the C of "C#", "C++", "Objective-C"."""
-    alone = rf"(?<![\w#+.'/-]){letter}(?![\w#+'’-]|\.\w)"
+    alone = rf"(?<![\w#+.'/-])(?-i:{letter})(?![\w#+'’-]|\.\w)"
     return (
         rf"\b{_IN} (?:the |a |plain |ANSI |pure )?{alone}(?! (?:major|minor|section))"
         rf"|{alone}(?: programming)? {_THING}\b"
@@ -53,7 +53,8 @@ NAMES = {
     ),
     "shell": (
         ("sh", "awk", "command"),
-        r"\b(?:bash|zsh|ksh|shell(?! ?sort)|awk)\b|\b(?:unix|linux|terminal) commands?\b|\bcommand[- ]line command\b",
+        r"\b(?:bash|zsh|ksh|(?<!power )shell(?! ?sort)|awk)\b|\b(?:unix|linux|terminal) commands?\b"
+        r"|\bcommand[- ]line command\b",
     ),
     "PowerShell": (("power",), r"\bpower ?shell\b"),
     "C++": (("c++", "cpp"), r"\bc\+\+|\bcpp\b"),
@@ -127,6 +128,9 @@ PYTHON_STATEMENTS = (
 )  # fmt: skip
 
 
+PYTHON_EXPRESSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Lambda, ast.JoinedStr)
+
+
 def canonical(name):
     """ "golang" -> "Go", "javascript" -> "JavaScript". Raises UserError with the nearest known name."""
     known = {language.lower(): language for language in NAMES}
@@ -168,7 +172,7 @@ def fenced(text):
 def parsed(text):
     """The language whose parser in Python's standard library accepts the text and finds something telling, or None.
 
-    Python needs a statement that other languages do not share: `x = 1` alone is also Ruby, Julia and shell.
+    Python needs something that other languages do not share: `x = 1` alone is also Ruby, Julia and shell.
     """
     if text.lstrip()[:1] in ("{", "["):
         try:
@@ -182,7 +186,8 @@ def parsed(text):
             tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    return "Python" if any(isinstance(node, PYTHON_STATEMENTS) for node in tree.body) else None
+    told = any(isinstance(node, PYTHON_STATEMENTS) for node in tree.body)
+    return "Python" if told or any(isinstance(node, PYTHON_EXPRESSIONS) for node in ast.walk(tree)) else None
 
 
 def seen(texts):

@@ -51,6 +51,7 @@ class Tokenizer:
     pad_id: int  # never an end token
     end_ids: frozenset  # eos_id and the family's other ends
     adds_bos: bool  # whether the model was trained with bos_id at the beginning
+    literal: dict  # id -> text of added tokens that the byte-level decoder would take for bytes
 
     @property
     def size(self):
@@ -67,7 +68,13 @@ class Tokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids that continue a text; special tokens leave nothing."""
-        return self.later.decode(list(ids), skip_special_tokens=True)
+        text, plain = "", []
+        for index in ids:
+            if index in self.literal:
+                text, plain = text + self.later.decode(plain, skip_special_tokens=True) + self.literal[index], []
+            else:
+                plain.append(index)
+        return text + self.later.decode(plain, skip_special_tokens=True)
 
     def token(self, index: int) -> str | None:
         return self.first.id_to_token(index)
@@ -97,6 +104,7 @@ def load(folder) -> Tokenizer:
         pad_id=pad_token(first, config, ends),
         end_ids=frozenset(ends),
         adds_bos=begins_with_bos(folder, first, config, bos),
+        literal=literal_tokens(first),
     )
 
 
@@ -124,6 +132,13 @@ def backend_of(folder, config):
     return backend
 
 
+def literal_tokens(backend):
+    """DeepSeek-Coder adds letters such as "ü" as tokens, which ByteLevel's decoder would turn into broken bytes."""
+    if '"ByteLevel"' not in json.dumps(json.loads(backend.to_str())["decoder"]):
+        return {}
+    return {index: added.content for index, added in backend.get_added_tokens_decoder().items() if not added.special}
+
+
 def compare(backend, witness, path):
     """Raises UserError where the two give other ids for one of PROBES."""
     backend = copy.deepcopy(backend)
@@ -138,13 +153,13 @@ def compare(backend, witness, path):
 
 
 def check_added(folder, backend, config):
-    """Every added token must have the id that tokenizer_config.json gives it."""
-    for index, token in (config.get("added_tokens_decoder") or {}).items():
-        if backend.token_to_id(token["content"]) != int(index):
-            found = backend.token_to_id(token["content"])
+    """Every added token must have the id that the files beside the tokenizer give it."""
+    for token, index in added_tokens(folder, config).items():
+        found = backend.token_to_id(token)
+        if found != index:
             raise UserError(
-                f"{folder}: tokenizer_config.json gives {token['content']!r} the id {index}, the tokenizer {found}; "
-                "take both files from the same model"
+                f"{folder}: tokenizer_config.json or added_tokens.json gives {token!r} the id {index}, the tokenizer "
+                f"{found}; take all files from the same model"
             )
 
 

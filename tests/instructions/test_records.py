@@ -96,10 +96,9 @@ def test_an_input_that_is_missing_or_null_is_empty(tmp_path, missing):
     assert rows_of(tmp_path / "a.json") == [{"instruction": "Add", "input": "", "output": "3"}]
 
 
-def test_other_keys_stay_as_they_came(tmp_path):
-    row = {**ROW, "response": "3", "score": 0.5, "tags": ["a"]}
-    as_json(tmp_path / "a.json", [row])
-    assert rows_of(tmp_path / "a.json") == [row]
+def test_other_keys_stay_where_they_are_texts(tmp_path):
+    as_json(tmp_path / "a.json", [{"response": "3", **ROW, "score": 0.5, "tags": ["a"]}])
+    assert rows_of(tmp_path / "a.json") == [{**ROW, "response": "3"}]
 
 
 @pytest.mark.parametrize(

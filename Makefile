@@ -3,6 +3,9 @@ PYTHON ?= python3
 export OMP_WAIT_POLICY = passive
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
+SHELL = /bin/bash
+.SHELLFLAGS = -eo pipefail -c
+
 .PHONY: demo test test-slow soak lint format bench clean
 
 demo: .venv/scripts   ## rows -> model -> GGUF -> an answer, on a tiny model; minutes

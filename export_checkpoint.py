@@ -63,6 +63,8 @@ def export_checkpoint(
     base = assistant.base_of(base_model, lora_weights, made)
     folder = models.locate(base)
     models.read_config(folder)
+    if Path(export_dir).resolve() in (folder.resolve(), Path(lora_weights or folder).resolve()):
+        raise cli.UserError(f"--export_dir {export_dir} is the model's own folder, which would be overwritten")
     if lora_weights:
         adapters.check_base(lora_weights, folder, other_base)
     template = assistant.template_of(prompt_template, made) if prompt_template or made else None
@@ -110,6 +112,8 @@ def compare(path, loaded, instruction):
     print(f"{len(verify.PROBES)} of {len(verify.PROBES)} probe texts have the same tokens in llama.cpp")
     print(f'greedy answers to "{instruction}": the first {found.agreed} of {found.tokens} tokens are the same')
     print(verify.side_by_side(found.transformers, found.llama_cpp))
+    if path.name.endswith("f32.gguf") and found.agreed < found.tokens:
+        raise cli.UserError(f"{path}: in f32 both answers must be the same; do not use this file, and report the model")
 
 
 if __name__ == "__main__":

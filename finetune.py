@@ -1,7 +1,7 @@
 """Rows of instructions in, an adapter (or a tuned model) out."""
 
+import dataclasses
 import importlib.util
-import math
 import os
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,8 @@ ALIASES = {
     "seq_length": "cutoff_len",
     "max_seq_length": "cutoff_len",
     "test_size": "val_set_size",
+    "num_train_epochs": "num_epochs",
+    "per_device_train_batch_size": "micro_batch_size",
     "use_peft_lora": {True: ("method", "lora"), False: ("method", "full")},
     "load_8bit": {True: ("bits", "8"), False: ("bits", "16")},
     "use_8bit_quantization": {True: ("bits", "8"), False: ("bits", "16")},
@@ -24,6 +26,12 @@ ALIASES = {
 }
 DEFAULT_HELD_OUT, MOST_HELD_OUT = 2000, 0.05  # rows, and the share of them that nobody has to ask for
 DEFAULT_MICRO_BATCH = 4
+# The flags that a resumed run must have in common with the one it goes on from; codetune.json keeps them.
+ALIKE = (
+    "method", "bits", "batch_size", "learning_rate", "cutoff_len", "lora_r", "lora_alpha", "lora_dropout",
+    "lora_target_modules", "train_on_inputs", "truncate", "prompt_template", "warmup_steps", "lr_scheduler_type",
+    "weight_decay", "seed",
+)  # fmt: skip
 
 
 def finetune(
@@ -31,7 +39,7 @@ def finetune(
     data_path: list[str],
     output_dir: str = "out/adapter",
     method: Literal["lora", "full"] = "lora",
-    bits: Literal[16, 8, 4] | None = None,
+    bits: Literal[16, 8] | None = None,
     batch_size: int = 128,
     micro_batch_size: int | None = None,
     num_epochs: float = 3,
@@ -58,6 +66,7 @@ def finetune(
     resume_from_checkpoint: bool | str | None = None,
     overwrite_output_dir: bool = False,
     show_labels: int = 0,
+    subset: str | None = None,
     split: str = "train",
     group_by_length: bool = False,
     add_eos_token: bool = True,
@@ -107,20 +116,20 @@ def finetune(
         resume_from_checkpoint: auto (the newest whole checkpoint in output_dir, if any), or a checkpoint's folder.
         overwrite_output_dir: delete the checkpoints of an earlier run in output_dir first.
         show_labels: print this many rows with the trained tokens in colour, check every row, and train nothing.
+        subset: which configuration of a hub dataset.
         split: which split of a hub dataset.
         group_by_length: accepted and needless; a step's examples are always arranged by length.
-        add_eos_token: accepted and needless; the end token is always trained.
+        add_eos_token: accepted and needless; the end token is always trained, so false is refused.
         wandb_project: log to this Weights & Biases project too (pip install wandb).
         wandb_run_name: the run's name there.
         wandb_watch: what Weights & Biases watches.
         wandb_log_model: whether Weights & Biases keeps the checkpoints.
     """
-    check_numbers(locals())
-    explain(group_by_length, add_eos_token)
+    flags = dict(locals())
+    check_numbers(flags)
     check_method(method, bits)
-    micro_batch_size = min(DEFAULT_MICRO_BATCH, batch_size) if micro_batch_size is None else micro_batch_size
-    if not 1 <= micro_batch_size <= batch_size:
-        raise cli.UserError(f"--micro_batch_size {micro_batch_size} must be from 1 to --batch_size {batch_size}")
+    check_needless(group_by_length, add_eos_token)
+    micro_batch_size = flags["micro_batch_size"] = micro_batch(micro_batch_size, batch_size)
     files.check_output_folder(output_dir, "output_dir")
     run_name = use_wandb(wandb_project, wandb_run_name or Path(output_dir).name, wandb_watch, wandb_log_model)
 
@@ -130,12 +139,16 @@ def finetune(
     from codetune.training import adapters, loop, models, reports, weights
 
     template = prompts.load(prompt_template)
-    rows = [record.row for record in records.read(data_path, split)]
+    rows = [record.row for record in records.read(data_path, split, subset)]
     records.check_unicode(rows, ",".join(data_path))
     folder = models.locate(base_model)
+    if folder.resolve() == Path(output_dir).resolve():
+        raise cli.UserError(f"--output_dir {output_dir} is the base model's own folder, which would be overwritten")
     tokenizer = tokenizers.load(folder)
     models.check_fits(folder, tokenizer.size, cutoff_len)
     examples, left_out = tokens.encode_rows(tokenizer, template, rows, cutoff_len, train_on_inputs, truncate)
+    if left_out["have an empty output"] == len(rows):
+        raise cli.UserError(f"{','.join(data_path)}: every row has an empty output; there is nothing to learn")
     if not examples:
         raise cli.UserError(
             f"none of the {len(rows):,} rows fits --cutoff_len {cutoff_len}; raise it, or add --truncate"
@@ -148,55 +161,41 @@ def finetune(
     print_rows(rows, left_out, train, held_out, cutoff_len)
 
     on = models.device()
-    bits = bits or models.default_bits(method, on)
+    bits = flags["bits"] = bits or models.default_bits(method, on)
     dtype = models.compute_dtype(on, bf16)
-    made = {
-        "base_model": models.lasting_name(base_model),
+    alike = {
         "base_fingerprint": weights.fingerprint(folder),
-        "objective": "instructions",
-        "method": method,
-        "template": template.as_dict(),
-        "cutoff_len": cutoff_len,
-        "train_on_inputs": train_on_inputs,
-        "data": {"paths": list(data_path), "rows": len(examples), "fingerprint": tokens.fingerprint(examples)},
+        "data_fingerprint": tokens.fingerprint(examples),
+        "dtype": str(dtype).removeprefix("torch."),
+        "held_out": len(held_out),
+        **{name: list(value) if isinstance(value, tuple) else value for name, value in flags.items() if name in ALIKE},
     }
-    lora = {"r": lora_r, "alpha": lora_alpha, "dropout": lora_dropout, "target_modules": list(lora_target_modules)}
-    if method == "lora":
-        made["lora"] = lora
-    alike = {**made, "batch_size": batch_size, "seed": seed, "learning_rate": learning_rate, "held_out": len(held_out)}
     resume_from = loop.prepare(output_dir, resume_from_checkpoint, overwrite_output_dir, alike)
 
     models.seed(seed)
     model = models.load(folder, bits, models.training_dtype(method, dtype), on)
     large = models.parameters(model)[1] >= models.LARGE
-    checkpointing = large if gradient_checkpointing is None else gradient_checkpointing
+    flags["gradient_checkpointing"] = large if gradient_checkpointing is None else gradient_checkpointing
     if method == "lora":
-        model = adapters.ready(model, bits, checkpointing)
-        model = adapters.attach(model, lora_r, lora_alpha, lora_dropout, lora_target_modules, str(folder))
-    settings = loop.Settings(
-        output_dir=str(output_dir),
-        batch_size=batch_size,
-        micro_batch_size=micro_batch_size,
-        learning_rate=learning_rate,
-        num_epochs=num_epochs,
-        max_steps=max_steps,
-        warmup_steps=warmup_steps,
-        lr_scheduler_type=lr_scheduler_type,
-        weight_decay=weight_decay,
-        eval_steps=eval_steps,
-        save_steps=save_steps,
-        save_total_limit=save_total_limit,
-        seed=seed,
-        gradient_checkpointing=checkpointing,
-        wandb_run_name=run_name,
-        **models.mixed_precision(dtype, on),
-    )
-    print_run(models, model, settings, train, f"{on}, {bits} bits, {dtype}".replace("torch.", ""), resume_from)
+        model = adapters.ready(model, bits, flags["gradient_checkpointing"])
+        named = models.lasting_name(base_model)
+        model = adapters.attach(model, lora_r, lora_alpha, lora_dropout, lora_target_modules, named)
+    flags |= {"wandb_run_name": run_name, "output_dir": str(output_dir), **models.mixed_precision(dtype, on)}
+    settings = loop.Settings(**{field.name: flags[field.name] for field in dataclasses.fields(loop.Settings)})
+    print_run(models.parameters(model), settings, train, f"{on}, {bits} bits, {alike['dtype']}", resume_from)
     history = loop.fit(model, tokenizer.pad_id, train, held_out, settings, resume_from)
     if not loop.is_main_process():
         return
     reports.draw_curves(output_dir, history)
-    made |= {"bits": bits, "seed": seed, "versions": models.versions(), **reports.results(history)}
+    made = {
+        "base_model": models.lasting_name(base_model),
+        "objective": "instructions",
+        "template": template.as_dict(),
+        "data": {"paths": list(data_path), "rows": len(examples)},
+        **alike,
+        **reports.results(history),
+        "versions": models.versions(),
+    }
     if method == "lora":
         adapters.save(model, output_dir, made)
     else:
@@ -206,27 +205,48 @@ def finetune(
 
 def check_numbers(values):
     """Whole numbers that must be at least one, and rates that must be positive."""
-    for name in ("batch_size", "cutoff_len", "eval_steps", "save_steps", "save_total_limit", "max_steps", "num_epochs"):
+    for name in (
+        "batch_size",
+        "cutoff_len",
+        "eval_steps",
+        "save_steps",
+        "save_total_limit",
+        "max_steps",
+        "num_epochs",
+        "learning_rate",
+        "lora_r",
+        "lora_alpha",
+    ):
         if values[name] is not None and values[name] <= 0:
             raise cli.UserError(f"--{name} {values[name]} must be more than 0")
-    for name in ("learning_rate", "warmup_steps", "weight_decay"):
+    for name in ("warmup_steps", "weight_decay", "show_labels"):
         if values[name] < 0:
             raise cli.UserError(f"--{name} {values[name]} must not be negative")
+    if not 0 <= values["seed"] < 2**32:
+        raise cli.UserError(f"--seed {values['seed']} must be from 0 to {2**32 - 1}")
 
 
 def check_method(method, bits):
-    if bits == 4:
-        raise cli.UserError("--bits 4 (NF4) is not there yet; use --bits 8 or --bits 16")
     if method == "full" and bits == 8:
         raise cli.UserError("--method full trains the weights themselves, which 8 bits cannot hold; leave out --bits")
 
 
-def explain(group_by_length, add_eos_token):
-    """What today's design made needless is accepted, with one line that says what happens instead."""
+def check_needless(group_by_length, add_eos_token):
+    """What today's design made needless is accepted with one line; what would spoil the model is refused."""
     if group_by_length:
         print("--group_by_length is needless: the examples of a step are always arranged by length")
     if not add_eos_token:
-        print("--noadd_eos_token is not obeyed: without a trained end the model would never stop")
+        raise cli.UserError(
+            "--add_eos_token false would make a model that never stops; the end token is always trained"
+        )
+
+
+def micro_batch(typed, batch_size):
+    """What was typed, else 4, but at most a whole step. Raises UserError."""
+    size = min(DEFAULT_MICRO_BATCH, batch_size) if typed is None else typed
+    if not 1 <= size <= batch_size:
+        raise cli.UserError(f"--micro_batch_size {size} must be from 1 to --batch_size {batch_size}")
+    return size
 
 
 def use_wandb(project, run_name, watch, log_model):
@@ -275,30 +295,29 @@ def print_rows(rows, left_out, train, held_out, cutoff_len):
     print(f"{total:,} tokens to train on, {trained:,} of them count in the loss")
 
 
-def print_run(models, model, settings, train, machine, resume_from):
-    trainable, total = models.parameters(model)
-    step = settings.batch_size
-    steps = settings.max_steps or math.ceil(math.ceil(len(train) / step) * settings.num_epochs)
+def print_run(parameters, settings, train, machine, resume_from):
+    from codetune.training import loop
+
+    trainable, total = parameters
     mean = sum(len(example.ids) for example in train) / len(train)
     print(f"{trainable:,} of {total:,} parameters are trained ({machine})")
     print(
-        f"{steps:,} steps of {step} examples (about {step * mean:,.0f} tokens), {settings.micro_batch_size} at a time"
+        f"{loop.planned_steps(len(train), settings):,} steps of {settings.batch_size} examples "
+        f"(about {settings.batch_size * mean:,.0f} tokens), {settings.micro_batch_size} at a time"
     )
     if resume_from:
         print(f"going on from {resume_from}")
 
 
 def print_end(output_dir, method, made):
-    from codetune.training import adapters
-
-    held_out = (
+    print(f"training loss {made['loss']:.4f}", end="")
+    print(
         f", held-out loss {made['eval_loss']:.4f} (before: {made['eval_loss_before']:.4f})"
         if "eval_loss" in made
         else ""
     )
-    print(f"training loss {made['loss']:.4f}{held_out}")
+    print(f"{output_dir}: {method} weights, codetune.json, log.jsonl, curves.png")
     flag = "lora_weights" if method == "lora" else "base_model"
-    print(f"{output_dir}: {method} weights, {adapters.MADE}, log.jsonl, curves.png")
     print(f'python generate.py --{flag} {output_dir} --instruction "..."')
 
 

@@ -65,14 +65,17 @@ def generate(
         server_name: the address that the page listens on; anything but this machine's own needs --auth.
         server_port: the port of the page; a taken one gives the next free.
         share_gradio: a public address through Gradio's servers; needs --auth.
-        auth: NAME:PASSWORD that the page asks for; none lets anybody in.
+        auth: NAME:PASSWORD that the page asks for; open lets anybody in.
     """
     from codetune.serving.generation import Sampling
 
     sampling = Sampling(temperature, top_p, top_k, num_beams or 1, max_new_tokens, repetition_penalty, seed)
     sampling.check()
+    if not 1 <= server_port <= 65535:
+        raise cli.UserError(f"--server_port {server_port} must be from 1 to 65535")
     credentials = checked_auth(server_name, share_gradio, auth) if instruction is None else None
     instruction = sys.stdin.read() if instruction == "-" else instruction
+    sys.stdout.reconfigure(errors="replace")
     if instruction is not None and not instruction.strip():
         raise cli.UserError("--instruction is empty; write what the model is to do, or leave it out to open the page")
 
@@ -93,23 +96,26 @@ def checked_auth(server_name, share_gradio, auth):
     if auth is None and (share_gradio or server_name not in LOOPBACK):
         how = "--share_gradio" if share_gradio else f"--server_name {server_name}"
         raise cli.UserError(
-            f"{how} opens the page to other machines; add --auth NAME:PASSWORD, or --auth none to let anybody in"
+            f"{how} opens the page to other machines; add --auth NAME:PASSWORD, or --auth open to let anybody in"
         )
-    if auth in (None, "none"):
+    if auth in (None, "open"):
         return None
     name, colon, password = auth.partition(":")
     if not (name and colon and password):
-        raise cli.UserError("--auth must be NAME:PASSWORD, or none")
+        raise cli.UserError("--auth must be NAME:PASSWORD, or open")
     return name, password
 
 
 def print_answer(pieces, streaming):
     """The answer on standard output, its speed on standard error."""
     started, shown, piece = time.perf_counter(), [], None
-    for piece in pieces:
-        shown.append(piece.text)
-        if streaming:
-            print(piece.text, end="", flush=True)
+    try:
+        for piece in pieces:
+            shown.append(piece.text)
+            if streaming:
+                print(piece.text, end="", flush=True)
+    finally:
+        pieces.close()
     print("" if streaming else "".join(shown))
     seconds = time.perf_counter() - started
     how = {"end": "ended", "stop": "stopped at the next instruction", "length": "cut at --max_new_tokens"}[piece.finish]

@@ -15,6 +15,7 @@ import difflib
 import errno
 import inspect
 import math
+import os
 import re
 import sys
 import types
@@ -44,14 +45,25 @@ def run(function, aliases=None, argv=None, name=None):
         call(function, parse(function, argv, aliases or {}))
     except UserError as error:
         sys.exit(f"{name}: {error}")
+    except BrokenPipeError:
+        # The reader (head, a closed pager) has seen enough; Python would complain again while it closes the pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except OSError as error:
-        if error.errno not in FULL_DISK:
-            raise
-        where = f" while writing {error.filename}" if error.filename else ""
-        sys.exit(f"{name}: no space left on the disk{where}; free some or choose another output, then run it again")
+        sys.exit(f"{name}: {file_trouble(error)}")
     except KeyboardInterrupt:
         print(f"\n{name}: stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def file_trouble(error):
+    """One sentence for what the system says of a file; an error that names no file is ours, and raised again."""
+    if error.errno in FULL_DISK:
+        where = f" while writing {error.filename}" if error.filename else ""
+        return f"no space left on the disk{where}; free some or choose another output, then run it again"
+    if not error.filename:
+        raise error
+    return f"{error.filename}: {error.strerror}; name another file or folder, or change its permissions"
 
 
 def call(function, values):
@@ -176,8 +188,8 @@ def next_or_value_error(candidates):
 
 
 def first_that_converts(text, annotations):
-    """None before the rest and str last, so that `int | str` gives a number where it can."""
-    for annotation in sorted(annotations, key=lambda a: (a is not types.NoneType, a is str)):
+    """str last, so that `int | str` gives a number where it can, and None before it."""
+    for annotation in sorted(annotations, key=lambda a: (a is str, a is not types.NoneType)):
         try:
             return converted(text, annotation)
         except ValueError:

@@ -34,13 +34,14 @@ def whole_file(path, mode="w"):
 
 
 @contextmanager
-def whole_folder(path, last=()):
+def whole_folder(path, last=(), owned=()):
     """Yields a folder to fill; its files move into `path` when the block ends without an exception.
 
-    Where `path` already holds files, those of the same name are replaced and the others stay. The names in `last`
-    move at the end, in that order: they are what proves the folder complete.
+    Where `path` already holds files, those of the same name are replaced, those that match a pattern in `owned` (an
+    earlier model's) go, and the others stay. The names in `last` move at the end, in that order: they are what proves
+    the folder complete.
     """
-    path = Path(path)
+    path = Path(path).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -50,7 +51,7 @@ def whole_folder(path, last=()):
             yield partial
         readable(partial)
         if path.exists():
-            move_into(partial, path, last)
+            move_into(partial, path, last, owned)
         else:
             partial.replace(path)
     finally:
@@ -65,11 +66,17 @@ def readable(folder):
         entry.chmod(0o666 & ~umask)
 
 
-def move_into(source, target, last=()):
+def move_into(source, target, last=(), owned=()):
     """Moves every file of `source` into the folder `target`, those named in `last` at the end."""
     names = [entry.name for entry in sorted(source.iterdir()) if entry.name not in last]
+    for name in (*names, *last):
+        if (target / name).is_dir():
+            raise UserError(f"{target / name} is a folder where a file must go; move it away")
     for name in last:
         (target / name).unlink(missing_ok=True)
+    for old in {old for pattern in owned for old in target.glob(pattern)}:
+        if not (source / old.name).exists():
+            old.unlink()
     for name in names + [name for name in last if (source / name).exists()]:
         (source / name).replace(target / name)
 
@@ -91,9 +98,9 @@ def naming_full_disk(path):
 def says_full_disk(error, path):
     """safetensors says it in words, NumPy counts what it wrote, torch's writer only fails: then the disk is asked."""
     text = str(error)
-    if "No space left on device" in text or "File too large" in text:
+    if "No space left on device" in text or "File too large" in text or " requested and " in text:
         return True
-    wrote_short = "requested and" in text or "inline_container" in text or "PytorchStreamWriter" in text
+    wrote_short = "inline_container" in text or "PytorchStreamWriter" in text or "unexpected pos" in text
     folder = next(p for p in (Path(path), *Path(path).absolute().parents) if p.is_dir())
     return wrote_short and shutil.disk_usage(folder).free < NEARLY_FULL
 
@@ -102,29 +109,34 @@ def check_output_file(path, flag):
     """Before any work: can `path` become a file? Makes the folder that it is to stand in."""
     path = Path(path)
     if path.is_dir():
-        raise UserError(f"--{flag}={path} is a folder; name a file in it")
+        raise UserError(f"--{flag}: {path} is a folder; name a file in it")
     check_output_folder(path.parent, flag)
 
 
 def check_output_folder(path, flag):
     """Before any work: makes the folder `path`, or says in one sentence why it cannot."""
+    if not str(path):
+        raise UserError(f"--{flag} is empty; name a folder")
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         blocker = next(p for p in (path, *path.parents) if p.exists() and not p.is_dir())
         raise UserError(f"--{flag}: {blocker} is a file, not a folder; choose another name or move it away") from None
-    except PermissionError:
-        raise UserError(f"--{flag}: no permission to make the folder {path}; choose another") from None
+    except OSError as error:
+        raise UserError(f"--{flag}: the folder {path} cannot be made ({error.strerror}); choose another") from None
     if not os.access(path, os.W_OK):
         raise UserError(f"--{flag}: no permission to write into the folder {path}; choose another")
 
 
-def read_json(path, what):
+def read_json(path, what, kind=(dict, list)):
     """The parsed content of a JSON file that a person may have touched; UserError names line and column."""
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        if not isinstance(content, kind):
+            raise UserError(f"{path}: a {what} is an object {{...}}, this file holds something else")
+        return content
     except json.JSONDecodeError as error:
         raise UserError(f"{path}: broken JSON at line {error.lineno}, column {error.colno}: {error.msg}") from None
     except FileNotFoundError:
@@ -135,7 +147,7 @@ def read_json(path, what):
 
 def write_json(path, content):
     with whole_file(path) as file:
-        json.dump(content, file, indent=2, ensure_ascii=False)
+        json.dump(content, file, indent=2, ensure_ascii=False, allow_nan=False)
         file.write("\n")
 
 

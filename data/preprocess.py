@@ -16,6 +16,7 @@ def preprocess(
     rules: Literal["strict", "codeup"] = "strict",
     languages: list[str] = ("all",),
     default_language: str = "Python",
+    subset: str | None = None,
     split: str = "train",
 ):
     """Keep the instruction rows that teach a programming language, drop the others with their reasons.
@@ -35,6 +36,7 @@ def preprocess(
         languages: keep only these, as in Python,Java; all keeps every language.
         default_language: a row that names no language is kept where its code is in this one; any: in whichever
             language is plainly seen.
+        subset: which configuration of a hub dataset.
         split: which split of a hub dataset.
     """
     from codetune.instructions import filters, records, survey
@@ -43,6 +45,11 @@ def preprocess(
     if Path(output).suffix != ".json":
         raise cli.UserError(f"--output={output} must end in .json")
     files.check_output_file(output, "output")
+    beside = Path(output).with_suffix("")
+    outputs = [Path(f"{beside}{suffix}") for suffix in (".json", ".dropped.jsonl", ".counts.json", ".png")]
+    check_apart(input, outputs)
+    if not languages or not input:
+        raise cli.UserError(f"--{'input' if languages else 'languages'} is empty; name at least one")
     keep = None if languages in (["all"], ("all",)) else languages_of(rules, languages)
     default = None if default_language.lower() == "any" else known.canonical(default_language)
     if rules == "codeup" and default != "Python":
@@ -50,16 +57,24 @@ def preprocess(
             f"--default_language={default_language} goes with --rules strict; CodeUp's rules know Python only"
         )
     judge: Callable = getattr(filters, rules)
-    rows = records.read(input, split)
+    rows = records.read(input, split, subset)
     kept, named, verdicts = judge(rows, keep=keep, default=default, progress=progress)
     counts = filters.counts(named, verdicts, filters.CODEUP_TABLE if rules == "codeup" else ())
     dropped = [(record, verdict.reason) for record, verdict in zip(rows, verdicts, strict=True) if verdict.reason]
-    beside = str(Path(output).with_suffix(""))
     survey.radar(counts, f"{beside}.png")
     files.write_json(f"{beside}.counts.json", counts)
     records.write_dropped(f"{beside}.dropped.jsonl", dropped)
     records.write(output, kept)
     report(output, rows, kept, counts)
+
+
+def check_apart(inputs, outputs):
+    """Raises UserError where writing a result would destroy what it is made from, or a folder stands in its place."""
+    for path in outputs:
+        if path.is_dir():
+            raise cli.UserError(f"--output: {path} is a folder where a file must go; choose another name")
+        if any(Path(name).exists() and path.exists() and path.samefile(name) for name in inputs):
+            raise cli.UserError(f"--output: {path} is also an input and would be overwritten; choose another name")
 
 
 def languages_of(rules, names):

@@ -91,11 +91,32 @@ def test_the_old_proof_of_completeness_is_gone_before_a_new_file_moves_in(tmp_pa
     for folder in (source, target):
         folder.mkdir()
         (folder / "proof").write_text(folder.name)
-    (source / "a").write_text("1")
-    (target / "a" / "in the way").mkdir(parents=True)  # a folder that is not empty cannot be replaced by a file
+    (source / "a").mkdir()  # a folder cannot take a file's place
+    (target / "a").write_text("in the way")
     with pytest.raises(OSError):
         files.move_into(source, target, last=["proof"])
     assert not (target / "proof").exists()
+
+
+def test_a_folder_where_a_file_must_go_stops_before_anything_moves(tmp_path):
+    (tmp_path / "out" / "b").mkdir(parents=True)
+    with (
+        pytest.raises(UserError, match="b is a folder where a file must go"),
+        files.whole_folder(tmp_path / "out") as folder,
+    ):
+        (folder / "a").write_text("1")
+        (folder / "b").write_text("2")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b"]
+
+
+def test_an_earlier_model_s_files_go_and_foreign_ones_stay(tmp_path):
+    (tmp_path / "out").mkdir()
+    for name in ("adapter_model.safetensors", "model-00001-of-00002.safetensors", "notes.txt"):
+        (tmp_path / "out" / name).write_text("old")
+    with files.whole_folder(tmp_path / "out", owned=["adapter_*", "model*.safetensors"]) as folder:
+        (folder / "model.safetensors").write_text("new")
+    left = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
+    assert left == {"model.safetensors": "new", "notes.txt": "old"}
 
 
 KILLED = """
@@ -172,7 +193,7 @@ def test_the_folder_of_an_output_file_is_made(tmp_path):
 
 
 def test_an_output_file_that_is_a_folder_is_refused(tmp_path):
-    with pytest.raises(UserError, match=rf"^--output={tmp_path} is a folder"):
+    with pytest.raises(UserError, match=rf"^--output: {tmp_path} is a folder"):
         files.check_output_file(tmp_path, "output")
 
 

@@ -1,6 +1,7 @@
 """An adapter becomes part of the weights: W + B @ A * scale, added in float32 and rounded once.
 
-One tensor is in memory at a time; the base's 16-bit weights are read whatever precision the adapter was trained beside.
+Tensors are read one at a time; for hf a shard is in memory until it is written. What is merged into are the base's own
+16-bit weights, whatever precision the adapter was trained beside.
 """
 
 import math
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from codetune import files
 from codetune.cli import UserError
+from codetune.text import tokenizers
 from codetune.training import adapters, models, weights
 
 # What PEFT can do and this merge does not do yet; merging such an adapter as if it were plain would be silently wrong.
@@ -15,6 +17,9 @@ UNSUPPORTED = {
     "use_dora": False, "fan_in_fan_out": False, "bias": "none", "modules_to_save": None, "rank_pattern": {},
     "alpha_pattern": {}, "lora_bias": False, "trainable_token_indices": None, "layer_replication": None,
 }  # fmt: skip
+
+
+LAST = ["model.safetensors.index.json", "config.json", adapters.MADE]
 
 
 class Merged:
@@ -45,6 +50,10 @@ class Merged:
         if name in self.pairs:
             down, up = (self.adapter.get(part).to(torch.float32) for part in self.pairs[name])
             weight = weight + up @ down * self.scale  # (out, rank) @ (rank, in)
+            if not torch.isfinite(weight).all():
+                raise UserError(
+                    f"{self.adapter.folder}: merged into {name} gives nan or infinity; its training diverged"
+                )
         return weight
 
     def stored(self, name):
@@ -85,7 +94,7 @@ def write_hf(merged: Merged, base_folder: Path, export_dir: Path, made: dict, pr
     targets = {file: shard_name(number, len(shards)) for number, file in enumerate(shards, 1)}
     index = {name: targets[file] for name, file in merged.base.where.items()}
     size = 0
-    with files.whole_folder(export_dir, last=["model.safetensors.index.json", "config.json", adapters.MADE]) as partial:
+    with files.whole_folder(export_dir, last=LAST, owned=[*weights.FILES, *tokenizers.FILES]) as partial:
         for file in progress(shards):
             tensors = {name: unshared(merged, name) for name in by_file[file]}
             size += sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())

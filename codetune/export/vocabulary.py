@@ -167,7 +167,7 @@ def add_special_ids(writer, tokenizer):
 
 
 def chat_template(template: Template, tokenizer) -> str:
-    """The instruction template as the Jinja that llama.cpp, Ollama and transformers render chats with.
+    """The instruction template as the Jinja that llama.cpp and transformers render chats with.
 
     A user's message becomes the prompt without input, an assistant's follows and ends; a system message stands first.
     """

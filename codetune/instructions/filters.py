@@ -45,6 +45,9 @@ REFUSAL = re.compile(
 PROMPT_MARKERS = re.compile(r"^### (?:Instruction|Input|Response):|<\|im_(?:start|end)\|>|\[/?INST\]", re.MULTILINE)
 
 
+PLAIN = 0.7  # a probability from which the code outweighs a format's name
+
+
 class Verdict(NamedTuple):
     language: str | None  # what the row counts as
     reason: str | None  # why it is dropped; None keeps it
@@ -105,7 +108,7 @@ def strict(records, keep=None, default="Python", progress=iter):
         () if bad else tuple(languages.named(record.row["instruction"]))
         for record, bad in zip(records, faults, strict=True)
     ]
-    looked_at = [index for index, bad in enumerate(faults) if not bad and len(named[index]) != 1]
+    looked_at = [index for index, bad in enumerate(faults) if not bad and needs_a_look(named[index])]
     inputs = languages.seen([records[index].row["input"] for index in looked_at])
     outputs = languages.seen([records[index].row["output"] for index in looked_at])
     seen = dict(zip(looked_at, zip(inputs, outputs, strict=True), strict=True))
@@ -122,6 +125,11 @@ def strict(records, keep=None, default="Python", progress=iter):
         verdicts.append(verdict)
     kept = [{f: r.row[f] for f in FIELDS} for r, verdict in zip(records, verdicts, strict=True) if not verdict.reason]
     return kept, [names[0] if names else None for names in named], verdicts
+
+
+def needs_a_look(names):
+    """Whether the code must say which language: none is named, several, or a format that programs write too."""
+    return len(names) != 1 or names[0] in languages.FORMATS
 
 
 def fault(row):
@@ -142,16 +150,18 @@ def strict_verdict(names, seen, default):
 
     (("Python", "Java"), output seen as Java) -> Java;  ((), output seen as Python) -> Python
     """
-    if len(names) == 1:
+    if len(names) == 1 and names[0] not in languages.FORMATS:
         return Verdict(names[0], None)
     (input_language, input_probability), (output_language, output_probability) = seen
     if names:
-        return Verdict(output_language if output_language in names else names[0], None)
+        # "Parse this JSON" may be answered in JSON or by a program; a program counts as its language.
+        program = output_probability >= PLAIN and output_language not in languages.FORMATS
+        return Verdict(output_language if output_language in names or program else names[0], None)
     # Code to mend or explain says the language as plainly as a word does.
     if input_language and input_probability >= languages.SURE and input_language in (output_language, default):
         return Verdict(input_language, None)
     if output_probability < languages.SURE:
-        return Verdict(None, "no language named, none plainly seen")
+        return Verdict(None, "no language named, none recognised")
     if default in (None, output_language):
         return Verdict(output_language, None)
     return Verdict(output_language, f"no language named, answered in {output_language}")

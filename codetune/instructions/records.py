@@ -15,7 +15,7 @@ from codetune.cli import UserError
 FIELDS = ("instruction", "input", "output")
 SUFFIXES = (".json", ".jsonl", ".parquet")
 # What preprocess.py leaves beside its rows is not data.
-BESIDES = re.compile(r"\.(dropped\.jsonl|counts\.json)$")
+BESIDES = re.compile(r"\.(dropped\.jsonl|counts\.json)$|^dataset_infos?\.json$")
 HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
@@ -25,26 +25,33 @@ class Record(NamedTuple):
     index: int  # the row's place in it, from 0
 
 
-def read(paths: Sequence[str], split: str = "train") -> list[Record]:
+def read(paths: Sequence[str], split: str = "train", subset: str | None = None) -> list[Record]:
     """Every row of every path, in order. Raises UserError where a file or a row is not what it should be."""
-    records = [record for path in paths for record in read_one(str(path), split)]
+    records = [record for path in whole_names(paths) for record in read_one(str(path), split, subset)]
     if not records:
         raise UserError(f"{', '.join(map(str, paths))}: no rows; the file is empty")
     return records
 
 
-def read_one(path, split):
+def whole_names(paths):
+    """["a", "b.json"] -> ["a,b.json"] where that is a file: its comma divided it on the command line."""
+    joined = ",".join(map(str, paths))
+    return [joined] if len(paths) > 1 and Path(joined).exists() else list(paths)
+
+
+def read_one(path, split, subset):
     if Path(path).is_dir():
-        found = [p for p in sorted(Path(path).iterdir()) if p.suffix in SUFFIXES and not BESIDES.search(p.name)]
+        found = [p for p in sorted(Path(path).iterdir()) if p.suffix in SUFFIXES and p.is_file()]
+        found = [p for p in found if not BESIDES.search(p.name)]
         if not found:
             raise UserError(f"{path}: a folder without {', '.join(SUFFIXES)} files")
-        return [record for file in found for record in read_one(str(file), split)]
+        return [record for file in found for record in read_one(str(file), split, subset)]
     if Path(path).exists():
         if Path(path).suffix not in SUFFIXES:
             raise UserError(f"{path}: not one of {', '.join(SUFFIXES)}; name the file by its format")
         rows = {".json": json_rows, ".jsonl": jsonl_rows, ".parquet": parquet_rows}[Path(path).suffix](path)
     elif HUB_NAME.fullmatch(path) and not path.endswith(SUFFIXES):
-        rows = hub_rows(path, split)
+        rows = hub_rows(path, split, subset)
     else:
         raise UserError(f"no file {path}")
     return [Record(checked(row, path, index), path, index) for index, row in enumerate(rows)]
@@ -53,7 +60,7 @@ def read_one(path, split):
 def json_rows(path):
     if not Path(path).stat().st_size:
         raise UserError(f"{path}: the file is empty")
-    rows = files.read_json(path, "file")
+    rows = files.read_json(path, "file", object)
     if not isinstance(rows, list):
         raise UserError(f"{path}: holds {kind(rows)}, not a list of rows")
     return rows
@@ -82,15 +89,15 @@ def parquet_rows(path):
 
     try:
         return parquet.read_table(path).to_pylist()
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, OSError) as error:
         raise UserError(f"{path}: not readable as Parquet: {str(error).splitlines()[0]}") from None
 
 
-def hub_rows(name, split):
+def hub_rows(name, split, subset):
     import datasets
 
     try:
-        return datasets.load_dataset(name, split=split)
+        return datasets.load_dataset(name, subset, split=split)
     except Exception as error:  # datasets, huggingface_hub and httpx each raise their own kinds
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"no file {name}, and the hub does not give a dataset of that name: {first}") from None

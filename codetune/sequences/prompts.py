@@ -62,6 +62,8 @@ def of(fields: dict, name: str, where) -> Template:
     missing = [key for key in KEYS[:3] if not isinstance(fields.get(key), str)]
     if missing:
         raise UserError(f"{where}: a template needs {missing[0]!r} as a string")
+    if any("\ud800" <= character <= "\udfff" for key in KEYS[:3] for character in fields[key]):
+        raise UserError(f"{where}: holds a lone surrogate, which no tokenizer reads")
     for key, hole in (("prompt_input", "instruction"), ("prompt_no_input", "instruction"), ("prompt_input", "input")):
         if f"{{{hole}}}" not in fields[key]:
             raise UserError(f"{where}: {key} has no {{{hole}}}, so the model would never see it; add it")

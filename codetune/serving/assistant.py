@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codetune.cli import UserError
+from codetune.instructions import records
 from codetune.sequences import prompts, tokens
 from codetune.serving import generation
 from codetune.text import tokenizers
@@ -18,12 +19,16 @@ class Assistant:
     template: prompts.Template
     name: str  # of the model, for people
 
-    def answer(self, instruction: str, input: str, sampling: generation.Sampling) -> Iterator[generation.Piece]:
+    def answer(
+        self, instruction: str, input: str, sampling: generation.Sampling, heartbeat: float | None = None
+    ) -> Iterator[generation.Piece]:
         """The stream of pieces that answers; the prompt's ids are those of training."""
         if not instruction.strip():
             raise UserError("the instruction is empty; write what the model is to do")
+        if records.has_broken_unicode({"instruction": instruction, "input": input}):
+            raise UserError("the instruction is no valid text: it holds a lone surrogate")
         ids = tokens.prompt_ids(self.tokenizer, self.template.prompt(instruction, input))
-        return generation.stream(self.model, self.tokenizer, ids, sampling, self.template.stops)
+        return generation.stream(self.model, self.tokenizer, ids, sampling, self.template.stops, heartbeat)
 
 
 def made_with(base_model: str | None, lora_weights: str | None) -> dict:

@@ -7,14 +7,16 @@ Text is never cut inside a character, a stop word is found also where it spans t
 computation at the next token.
 """
 
+import math
 import queue
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from codetune.cli import UserError
 
+COLD = 1e-4  # a temperature at which only the likeliest token is left, and whose division would overflow
 BROKEN = "\ufffd"  # what decoding gives for an unfinished character
 LONGEST_CHARACTER = 4  # bytes of UTF-8
 
@@ -31,10 +33,12 @@ class Sampling:
 
     def check(self):
         """Raises UserError where a value makes no sense."""
-        if self.temperature < 0 or self.repetition_penalty <= 0:
-            raise UserError("temperature must be at least 0 (0: greedy), repetition_penalty more than 0")
+        if not 0 <= self.temperature < math.inf or not 0.01 <= self.repetition_penalty <= 100:
+            raise UserError("temperature must be at least 0 (0: greedy), repetition_penalty from 0.01 to 100")
         if not 0 < self.top_p <= 1 or self.top_k < 0:
             raise UserError(f"top_p {self.top_p} must be in (0, 1] and top_k {self.top_k} at least 0")
+        if self.seed is not None and not 0 <= self.seed < 2**63:
+            raise UserError(f"seed {self.seed} must be from 0 to 2**63 - 1")
         if self.num_beams < 1 or self.max_new_tokens < 1:
             raise UserError(f"num_beams {self.num_beams} and max_new_tokens {self.max_new_tokens} must be at least 1")
 
@@ -116,15 +120,19 @@ class Ids:
         pass
 
 
-def new_ids(model, ids: Sequence[int], sampling: Sampling, end_ids, pad_id) -> Iterator[list[int]]:
-    """Yields lists of generated ids. Generation runs in a thread of its own; closing the iterator stops it."""
+def new_ids(model, ids: Sequence[int], sampling: Sampling, end_ids, pad_id, heartbeat=None) -> Iterator[list[int]]:
+    """Yields lists of generated ids. Generation runs in a thread of its own; closing the iterator stops it.
+
+    heartbeat: seconds after which an empty list comes where there is nothing new, so that a reader who waits for a
+    whole answer gets a turn to close the iterator.
+    """
     results, stopped = queue.Queue(), threading.Event()
     worker = threading.Thread(
         target=generate, args=(model, list(ids), sampling, end_ids, pad_id, results, stopped), daemon=True
     )
     worker.start()
     try:
-        while (result := results.get()) is not None:
+        while (result := next_of(results, heartbeat)) is not None:
             if isinstance(result, BaseException):
                 raise result
             yield result
@@ -133,16 +141,49 @@ def new_ids(model, ids: Sequence[int], sampling: Sampling, end_ids, pad_id) -> I
         worker.join()
 
 
+def next_of(results, heartbeat):
+    try:
+        return results.get(timeout=heartbeat)
+    except queue.Empty:
+        return []
+
+
 def generate(model, ids, sampling, end_ids, pad_id, results, stopped):
-    """Puts lists of ids into `results`, then None; or the exception that ended it."""
+    """Puts lists of ids into `results`, or the exception that ended it; then, whatever happens, None."""
     import torch
+
+    try:
+        if sampling.seed is not None:
+            torch.manual_seed(sampling.seed)
+        prompt = torch.tensor([ids], device=model.device)
+        with torch.inference_mode():
+            out = model.generate(
+                input_ids=prompt,
+                attention_mask=torch.ones_like(prompt),
+                generation_config=configuration(sampling, end_ids, pad_id),
+                streamer=Ids(results) if sampling.num_beams == 1 else None,
+                stopping_criteria=[lambda ids, scores: torch.full((len(ids),), stopped.is_set(), device=ids.device)],
+            )
+        if sampling.num_beams > 1:
+            results.put(out[0, len(ids) :].tolist())
+    except torch.OutOfMemoryError:
+        results.put(UserError("the GPU's memory does not hold this answer; lower the beams or the tokens"))
+    except RuntimeError as error:
+        results.put(
+            UserError(f"the model's probabilities are no numbers ({str(error).splitlines()[0]}); is it damaged?")
+        )
+    except Exception as error:
+        results.put(error)
+    finally:
+        results.put(None)
+
+
+def configuration(sampling, end_ids, pad_id):
     import transformers
 
-    if sampling.seed is not None:
-        torch.manual_seed(sampling.seed)
-    warm = sampling.temperature > 0 and sampling.num_beams == 1
+    warm = sampling.temperature > COLD and sampling.num_beams == 1
     chance = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k} if warm else {}
-    config = transformers.GenerationConfig(
+    return transformers.GenerationConfig(
         max_new_tokens=sampling.max_new_tokens,
         do_sample=warm,
         num_beams=sampling.num_beams,
@@ -151,35 +192,25 @@ def generate(model, ids, sampling, end_ids, pad_id, results, stopped):
         pad_token_id=pad_id,
         **chance,
     )
-    prompt = torch.tensor([ids], device=model.device)
-    try:
-        with torch.inference_mode():
-            out = model.generate(
-                input_ids=prompt,
-                attention_mask=torch.ones_like(prompt),
-                generation_config=config,
-                streamer=Ids(results) if sampling.num_beams == 1 else None,
-                stopping_criteria=[lambda ids, scores: torch.full((len(ids),), stopped.is_set(), device=ids.device)],
-            )
-        if sampling.num_beams > 1:
-            results.put(out[0, len(ids) :].tolist())
-        results.put(None)
-    except Exception as error:
-        results.put(error)
 
 
-def stream(model, tokenizer, ids: Sequence[int], sampling: Sampling, stops: Sequence[str] = ()) -> Iterator[Piece]:
-    """Yields pieces of the answer to `ids`. Raises UserError where the prompt fills the model's positions."""
+def stream(
+    model, tokenizer, ids: Sequence[int], sampling: Sampling, stops: Sequence[str] = (), heartbeat: float | None = None
+) -> Iterator[Piece]:
+    """Yields pieces of the answer to `ids`. Raises UserError where the prompt fills the model's positions.
+
+    heartbeat: yields an empty piece after that many seconds without news.
+    """
     sampling.check()
     sampling = fitted(model, ids, sampling)
     characters, words, tokens, finish = Characters(tokenizer.decode), StopWords(stops), 0, "length"
-    generator = new_ids(model, ids, sampling, tokenizer.end_ids, tokenizer.pad_id)
+    generator = new_ids(model, ids, sampling, tokenizer.end_ids, tokenizer.pad_id, heartbeat)
     try:
         for some in generator:
             ended = next((place for place, index in enumerate(some) if index in tokenizer.end_ids), None)
             tokens += len(some) if ended is None else ended
             text = words.feed(characters.feed(some[:ended]))
-            if text:
+            if text or not some:
                 yield Piece(text, tokens)
             if ended is not None or words.found:
                 finish = "stop" if words.found else "end"
@@ -192,8 +223,6 @@ def stream(model, tokenizer, ids: Sequence[int], sampling: Sampling, stops: Sequ
 
 def fitted(model, ids, sampling):
     """At most as many new tokens as the model has positions left."""
-    from dataclasses import replace
-
     positions = getattr(model.config, "max_position_embeddings", None)
     if positions is None:
         return sampling

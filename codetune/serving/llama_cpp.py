@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -47,8 +48,11 @@ class LlamaCpp:
             json.dumps(fields).encode(),
             {"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=600) as response:
-            return json.load(response)
+        try:
+            with urllib.request.urlopen(request, timeout=600) as response:
+                return json.load(response)
+        except urllib.error.HTTPError as error:
+            raise UserError(f"llama.cpp refuses {route}: {error.read().decode(errors='replace')[:300]}") from None
 
     def tokenize(self, text: str) -> list[int]:
         """Ids of a text alone: no begin token, special tokens not read out of the text."""

@@ -4,6 +4,10 @@ It listens on 127.0.0.1 unless told otherwise, and no request leaves the machine
 """
 
 import os
+import socket
+import threading
+import time
+from dataclasses import replace
 
 from codetune.cli import UserError
 from codetune.serving import generation
@@ -37,7 +41,11 @@ def build(assistant: Assistant, sampling: generation.Sampling, beams: int):
         with gradio.Row():
             with gradio.Column():
                 instruction = gradio.Textbox(
-                    label="Instruction", lines=3, placeholder="What is the model to do?", autofocus=True, elem_id="ask"
+                    label="Instruction",
+                    lines=3,
+                    placeholder="What is the model to do? (Shift+Enter submits)",
+                    autofocus=True,
+                    elem_id="ask",
                 )
                 context = gradio.Textbox(label="Input", lines=3, placeholder="Code or data it is about; may stay empty")
                 with gradio.Row():
@@ -65,20 +73,26 @@ def controls(gradio, sampling, beams):
     """Temperature, top p, top k, beams, length, streaming: the inputs after instruction and input, in this order."""
     with gradio.Accordion("Settings", open=False):
         return [
-            gradio.Slider(0, 2, value=sampling.temperature, step=0.05, label="Temperature", info="0: always the same"),
-            gradio.Slider(0.05, 1, value=sampling.top_p, step=0.05, label="Top p"),
-            gradio.Slider(0, 100, value=sampling.top_k, step=1, label="Top k", info="0: all"),
-            gradio.Slider(1, 8, value=beams, step=1, label="Beams", info="Counts while streaming is off"),
-            gradio.Slider(1, 4096, value=sampling.max_new_tokens, step=1, label="Max tokens"),
+            gradio.Slider(
+                0,
+                max(2, sampling.temperature),
+                value=sampling.temperature,
+                step=0.05,
+                label="Temperature",
+                info="0: always the same",
+            ),
+            gradio.Slider(min(0.05, sampling.top_p), 1, value=sampling.top_p, step=0.05, label="Top p"),
+            gradio.Slider(0, max(100, sampling.top_k), value=sampling.top_k, step=1, label="Top k", info="0: all"),
+            gradio.Slider(1, max(8, beams), value=beams, step=1, label="Beams", info="Counts while streaming is off"),
+            gradio.Slider(
+                1, max(4096, sampling.max_new_tokens), value=sampling.max_new_tokens, step=1, label="Max tokens"
+            ),
             gradio.Checkbox(value=True, label="Stream output", elem_id="stream"),
         ]
 
 
 def answering(assistant, sampling):
     """The page's function: a generator of (answer so far, status)."""
-    import time
-    from dataclasses import replace
-
     import gradio
 
     def answer(instruction, context, temperature, top_p, top_k, beams, max_tokens, streaming):
@@ -92,22 +106,21 @@ def answering(assistant, sampling):
         )
         started, text, shown = time.perf_counter(), "", 0.0
         try:
-            pieces = assistant.answer(instruction, context, chosen)
+            pieces = assistant.answer(instruction, context, chosen, REFRESH)
             for piece in pieces:
                 text += piece.text
-                if streaming and time.perf_counter() - shown > REFRESH:
+                # Also without streaming: a turn in which Gradio can close this generator, which stops the computation.
+                if time.perf_counter() - shown > REFRESH:
                     shown = time.perf_counter()
-                    yield text, speed(piece, started)
+                    yield text if streaming else "", speed(piece, started)
         except UserError as error:
-            raise gradio.Error(str(error)) from None
+            raise gradio.Error(str(error), print_exception=False) from None
         yield text, speed(piece, started)
 
     return answer
 
 
 def speed(piece, started):
-    import time
-
     rate = piece.tokens / max(time.perf_counter() - started, 1e-9)
     return f"{piece.tokens} tokens, {rate:.1f} tokens/s" + (f" ({piece.finish})" if piece.finish else "")
 
@@ -138,15 +151,11 @@ def launch(assistant, sampling, beams, server_name, server_port, share, auth):
 
 
 def wait():
-    import threading
-
     threading.Event().wait()
 
 
 def free_port(server_name, first, most=100):
     """`first`, or the next port that nobody listens on. Raises UserError."""
-    import socket
-
     family = socket.AF_INET6 if ":" in server_name else socket.AF_INET
     for port in range(first, min(first + most, 65536)):
         with socket.socket(family) as probe:

@@ -26,7 +26,8 @@ def _one_letter(letter):
     """ "in C", "C program", "C/C++", but not "vitamin C", "C major" or the C of "C#", "C++", "Objective-C"."""
     alone = rf"(?<![\w#+.'/-])(?-i:{letter})(?![\w#+'’-]|\.\w)"
     return (
-        rf"\b{_IN} (?:the |a |plain |ANSI |pure )?{alone}(?! (?:major|minor|section))"
+        rf"\b(?:in|using|use|with|into) (?:the |a |plain |ANSI |pure )?{alone}(?! (?:major|minor|section))"
+        rf"|\b(?:convert|translate|port|rewrite)\b.* (?:to|from|of) {alone}"
         rf"|{alone}(?: programming)? {_THING}\b"
         rf"|{alone}(?=[,/] ?(?:C\+\+|Java|Python))"
         rf"|(?:C\+\+|Java|Python)(?:,|/| or| and) ?{alone}"
@@ -37,11 +38,14 @@ def _one_letter(letter):
 # `(?-i:...)` is case-sensitive; the rest is not.
 NAMES = {
     "JavaScript": (
-        ("java", "js", "node", "react", "es6", "ecmascript", "jquery"),
+        ("java", "js", "node", "react", "vue", "es6", "ecmascript", "jquery"),
         r"\bjava[ -]?script\b|\becmascript\b|\bES6\b|\bjquery\b|\b(?:node|react|vue)(?:\.| )?js\b|\bjs\b"
-        r"|\b(?-i:React|JSX|Node)\b(?! of\b)",
+        r"|\b(?-i:React|JSX|Vue)\b|\b(?:in|using) (?-i:Node)\b|\b(?-i:Node) (?:server|script|app)\b",
     ),
-    "TypeScript": (("type", "angular"), r"\btype ?script\b|\bangular\b"),
+    "TypeScript": (
+        ("type", "angular"),
+        r"\btype ?script\b|\b(?-i:Angular)\b(?! (?:velocity|acceleration|momentum|distance))",
+    ),
     "Java": (
         ("java",),
         r"(?<!island of )\b(?-i:Java|JAVA)\b(?! ?-?script| sea\b| island\b| sparrow\b)"
@@ -94,7 +98,7 @@ NAMES = {
     "Prolog": (("prolog",), r"\bprolog\b"),
     "Fortran": (("fortran",), r"\bfortran\b"),
     "COBOL": (("cobol",), r"\bcobol\b"),
-    "Pascal": (("pascal", "delphi"), rf"(?-i:\b{_IN} Pascal\b)|\bPascal {_THING}\b|\bdelphi\b"),
+    "Pascal": (("pascal", "delphi"), rf"(?-i:\b{_IN} Pascal\b(?!['’]s))|\bPascal {_THING}\b|\bdelphi\b"),
     "Groovy": (("groovy",), rf"(?-i:\b{_IN} Groovy\b|\bGroovy {_THING}\b)"),
     "Visual Basic": (("visual", "vb"), r"\bvisual basic\b|\bvb(?:\.net|a)\b"),
     "Assembly": (
@@ -120,6 +124,7 @@ SPELLINGS = {
 # guesslang's own names where they differ from ours
 GUESSLANG_NAMES = {"Shell": "shell", "Batchfile": "shell", "Powershell": "PowerShell"}
 
+TOLD = 0.7  # what a telltale counts as
 SURE = 0.3  # guesslang's probability from which its word is taken, see bench/languages.py
 FENCE = re.compile(r"^```([\w+#-]*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PYTHON_STATEMENTS = (
@@ -128,6 +133,19 @@ PYTHON_STATEMENTS = (
 )  # fmt: skip
 
 
+PYTHON_CALLS = ("range", "enumerate", "sorted", "isinstance", "zip", "len", "str", "dict")
+# Snippets too short for guesslang that no other language writes so; the first that fits wins.
+TELLTALES = {
+    "SQL": re.compile(
+        r"\s*(?:SELECT\s.+\sFROM\s|INSERT INTO\s|UPDATE\s.+\sSET\s|DELETE FROM\s|CREATE TABLE\s)", re.I | re.S
+    ),
+    "JavaScript": re.compile(
+        r"\bconsole\.log\(|^\s*(?:const|let|var) \w+ = |^\s*(?:async )?function \w*\([^)]*\) ?\{|\) => [{(\w]|\w === "
+        r"|\bdocument\.get",
+        re.MULTILINE,
+    ),
+    "Java": re.compile(r"\bSystem\.out\.print|\bpublic (?:static|class) "),
+}
 PYTHON_EXPRESSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Lambda, ast.JoinedStr)
 
 
@@ -169,6 +187,11 @@ def fenced(text):
         return None, fence[2]
 
 
+def holds_objects(value):
+    """An object, or a list of them; a bare [3, 5, 7] is any language's."""
+    return isinstance(value, dict) or (isinstance(value, list) and bool(value) and isinstance(value[0], dict))
+
+
 def parsed(text):
     """The language whose parser in Python's standard library accepts the text and finds something telling, or None.
 
@@ -176,7 +199,7 @@ def parsed(text):
     """
     if text.lstrip()[:1] in ("{", "["):
         try:
-            if isinstance(json.loads(text), (dict, list)):
+            if holds_objects(json.loads(text)):
                 return "JSON"
         except (ValueError, RecursionError):
             pass
@@ -187,7 +210,17 @@ def parsed(text):
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     told = any(isinstance(node, PYTHON_STATEMENTS) for node in tree.body)
-    return "Python" if told or any(isinstance(node, PYTHON_EXPRESSIONS) for node in ast.walk(tree)) else None
+    return "Python" if told or any(map(is_python, ast.walk(tree))) else None
+
+
+def is_python(node):
+    """A comprehension, a lambda, an f-string, or a call of a built-in that few other languages have by that name."""
+    called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
+    return isinstance(node, PYTHON_EXPRESSIONS) or called in PYTHON_CALLS
+
+
+def told(text):
+    return next((language for language, pattern in TELLTALES.items() if pattern.search(text)), None)
 
 
 def seen(texts):
@@ -202,4 +235,6 @@ def seen(texts):
         for index, label, row in zip(unsure, best, rows, strict=True):
             name = guesslang.languages()[label]
             answers[index] = (GUESSLANG_NAMES.get(name, name), float(row[label]))
+            if row[label] < SURE and told(texts[index]):
+                answers[index] = (told(texts[index]), TOLD)
     return answers

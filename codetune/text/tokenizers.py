@@ -326,7 +326,7 @@ def content(token):
 
 @functools.cache
 def _read(path, changed):
-    return files.read_json(path, "file")
+    return files.read_json(path, "tokenizer file", dict)
 
 
 def read_if_there(path):

@@ -1,10 +1,11 @@
 """LoRA adapters: attached, saved and read back, loaded on the model they belong to."""
 
-import json
+import math
 from pathlib import Path
 
 from codetune import files
 from codetune.cli import UserError
+from codetune.text import tokenizers
 from codetune.training import weights
 
 AUTO = {"llama": ["q_proj", "v_proj"], "gpt_bigcode": ["c_attn"]}
@@ -70,14 +71,16 @@ def attach(model, rank: int, alpha: float, dropout: float, modules: list[str], b
 
 def save(model, folder: Path, made: dict):
     """PEFT's files and codetune.json, checked first. Raises RuntimeError if nothing was trained."""
-    with files.whole_folder(folder, last=[MADE]) as partial:
+    owned = [*weights.FILES, *tokenizers.FILES]
+    with files.whole_folder(folder, last=[MADE], owned=owned) as partial:
         model.save_pretrained(partial)
+        (partial / "README.md").unlink(missing_ok=True)  # PEFT's model card, a form with nothing filled in
         check_trained(partial, adapted_layers(model))
         write_made(partial, made)
 
 
 def write_made(folder: Path, made: dict):
-    (folder / MADE).write_text(json.dumps(made, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    files.write_json(folder / MADE, made)
 
 
 def adapted_layers(model):
@@ -86,13 +89,17 @@ def adapted_layers(model):
 
 
 def check_trained(folder: Path, layers: int):
-    """Reads the file back: every layer's pair is there, and B, which starts as zeros, has moved."""
+    """Reads the file back: every layer's pair is there, finite, and B, which starts as zeros, has moved."""
+    import torch
     from safetensors.torch import load_file
 
     saved = load_file(folder / "adapter_model.safetensors")
     pairs = [name for name in saved if "lora_B" in name]
     if len(pairs) != layers or len(saved) != 2 * layers:
         raise RuntimeError(f"{folder}: {len(saved)} tensors saved for {layers} adapted layers, expected {2 * layers}")
+    broken = [name for name, tensor in saved.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise RuntimeError(f"{folder}: {len(broken)} of {len(saved)} tensors hold nan or infinity: {broken[0]}")
     still = [name for name in pairs if not saved[name].any()]
     if still:
         raise RuntimeError(
@@ -103,7 +110,13 @@ def check_trained(folder: Path, layers: int):
 def read_made(folder) -> dict:
     """codetune.json of an adapter or of a fully tuned model; {} where there is none (another kit's adapter)."""
     path = Path(folder) / MADE
-    return files.read_json(path, "record") if path.is_file() else {}
+    made = files.read_json(path, "record", dict) if path.is_file() else {}
+    wrong = [
+        key for key, kind in (("base_model", str), ("template", dict)) if not isinstance(made.get(key, kind()), kind)
+    ]
+    if wrong:
+        raise UserError(f"{path}: {wrong[0]} is {made[wrong[0]]!r}; restore the file, or delete it and give the flags")
+    return made
 
 
 def read_config(folder) -> dict:
@@ -115,30 +128,57 @@ def read_config(folder) -> dict:
         )
     if not (folder / "adapter_model.safetensors").is_file():
         raise UserError(f"{folder}: no adapter_model.safetensors beside adapter_config.json; the adapter is not whole")
-    return files.read_json(folder / "adapter_config.json", "adapter configuration")
+    config = files.read_json(folder / "adapter_config.json", "adapter configuration", dict)
+    rank, alpha = config.get("r"), config.get("lora_alpha")
+    if config.get("peft_type") != "LORA":
+        raise UserError(f"{folder}: an adapter of type {config.get('peft_type')}; codetune reads LoRA")
+    if not (isinstance(rank, int) and rank > 0 and isinstance(alpha, int | float) and math.isfinite(alpha)):
+        raise UserError(f"{folder}: adapter_config.json gives r {rank!r} and lora_alpha {alpha!r}, which are no LoRA's")
+    return config
 
 
 def check_base(folder, base_folder, other_base: bool = False):
     """Stops an adapter on a base model that it does not fit, or (unless other_base) was not trained on."""
-    read_config(folder)
-    made = read_made(folder)
+    rank, made = read_config(folder)["r"], read_made(folder)
     base, saved = weights.Weights(base_folder), weights.Weights(Path(folder) / "adapter_model.safetensors")
+    check_pairs(folder, saved, rank)
     for name in saved.names():
         if ".lora_A." not in name and ".lora_B." not in name:
             continue
         target = base_name(name)
         axis = 1 if ".lora_A." in name else 0  # A: (rank, in), B: (out, rank); a weight: (out, in)
-        if target not in base.where or base.shape(target)[axis] != saved.shape(name)[axis]:
+        if target not in base.where or base.shape(target)[axis : axis + 1] != saved.shape(name)[axis : axis + 1]:
+            whose = f" ({made['base_model']})" if made.get("base_model") else ""
             raise UserError(
-                f"{folder} is an adapter for another base model"
-                f"{' (' + made['base_model'] + ')' if made else ''}: {base_folder} has no fitting {target}"
+                f"{folder} is an adapter for another base model{whose}: {base_folder} has no fitting {target}"
             )
     expected = made.get("base_fingerprint")
     if expected and not other_base and weights.fingerprint(base_folder) != expected:
         raise UserError(
-            f"{folder} was trained on another base model ({made['base_model']}), whose weights differ from those in "
-            f"{base_folder}; give that one as --base_model, or add --other_base to mix them on purpose"
+            f"{folder} was trained on another base model ({made.get('base_model')}), whose weights differ from "
+            f"those in {base_folder}; give that one as --base_model, or add --other_base to mix them on purpose"
         )
+
+
+def check_pairs(folder, saved, rank):
+    """Every A has its B, of the rank that adapter_config.json names, and their numbers are finite. Raises UserError.
+
+    A rank that was edited would scale wrongly, and a missing half would be random, both without a word from PEFT.
+    """
+    import torch
+
+    names = set(saved.names())
+    pairs = {name.replace(".lora_B.", ".lora_A.") for name in names if ".lora_A." in name or ".lora_B." in name}
+    if not pairs:
+        raise UserError(f"{folder}: adapter_model.safetensors holds no LoRA matrices; the adapter is empty")
+    for down in sorted(pairs):
+        up = down.replace(".lora_A.", ".lora_B.")
+        if down not in names or up not in names:
+            raise UserError(f"{folder}: {up if down in names else down} is missing; the adapter is not whole")
+        if saved.shape(down)[:1] != (rank,) or saved.shape(up)[1:] != (rank,):
+            raise UserError(f"{folder}: {down} has the shape {saved.shape(down)}, adapter_config.json the rank {rank}")
+        if not all(torch.isfinite(saved.get(name)).all() for name in (down, up)):
+            raise UserError(f"{folder}: {down} holds nan or infinity; its training diverged")
 
 
 def base_name(name: str) -> str:
@@ -150,4 +190,7 @@ def load(model, folder):
     """The base model with the adapter on it, for inference."""
     import peft
 
-    return peft.PeftModel.from_pretrained(model, str(folder)).eval()
+    try:
+        return peft.PeftModel.from_pretrained(model, str(folder)).eval()
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise UserError(f"{folder}: the adapter does not load: {str(error).splitlines()[0]}") from None

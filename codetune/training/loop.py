@@ -10,6 +10,7 @@ import math
 import os
 import random
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from codetune.sequences.tokens import IGNORE
 from codetune.training import loss, reports
 
 WHOLE = "codetune.whole"  # written into a checkpoint after everything else
+LOG_SECONDS = 5  # how often log.jsonl is written anew; it is also at every checkpoint and at the end
+LOCKS = {}  # folder -> open file; closing it would give the folder free
 RUN = "run.json"  # what a resumed run must have in common with the one it goes on from
 
 
@@ -100,6 +103,7 @@ class Settings:
     seed: int = 42
     bf16: bool = False
     fp16: bool = False
+    use_cpu: bool = False
     gradient_checkpointing: bool = False
     wandb_run_name: str | None = None  # reports to Weights & Biases where given
 
@@ -168,16 +172,22 @@ def callback_class():
         """The progress line, log.jsonl after every entry, and the mark that proves a checkpoint whole."""
 
         def __init__(self, folder):
-            self.folder, self.bar, self.latest = folder, None, {}
+            self.folder, self.bar, self.latest, self.written = folder, None, {}, 0.0
+
+        def write(self, state):
+            reports.write_log(self.folder, state.log_history)
+            self.written = time.monotonic()
 
         def on_train_begin(self, args, state, control, **kwargs):
             if state.is_world_process_zero:
                 self.bar = reports.progress_bar(state.max_steps, state.global_step)
 
         def on_log(self, args, state, control, logs=None, **kwargs):
+            check_finite(logs or {}, state.global_step, self.folder)
             if not state.is_world_process_zero:
                 return
-            reports.write_log(self.folder, state.log_history)
+            if time.monotonic() - self.written > LOG_SECONDS:
+                self.write(state)
             self.latest.update({k: f"{logs[k]:.4f}" for k in ("loss", "eval_loss") if k in (logs or {})})
             if self.bar is not None:
                 self.bar.update(state.global_step - self.bar.n)
@@ -185,13 +195,23 @@ def callback_class():
 
         def on_save(self, args, state, control, **kwargs):
             if state.is_world_process_zero:
-                (Path(args.output_dir) / f"checkpoint-{state.global_step}" / WHOLE).touch()
+                self.write(state)
+                mark_whole(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
-        def on_train_end(self, args, state, control, **kwargs):
+        def close(self):
             if self.bar is not None:
                 self.bar.close()
 
     return Record
+
+
+def check_finite(logs, step, folder):
+    """Stops a run that has diverged: what comes after a nan is nan."""
+    for name in ("loss", "eval_loss"):
+        if name in logs and not math.isfinite(logs[name]):
+            whole = checkpoints(folder)
+            last = f"; the last whole checkpoint is {whole[-1]}" if whole else ""
+            raise UserError(f"the {name} is {logs[name]} at step {step}: the run diverged; lower --learning_rate{last}")
 
 
 def fit(model, pad_id: int, train, held_out, settings: Settings, resume_from: Path | None = None):
@@ -206,13 +226,15 @@ def fit(model, pad_id: int, train, held_out, settings: Settings, resume_from: Pa
         num_train_epochs=settings.num_epochs,
         max_steps=settings.max_steps or -1,
         learning_rate=settings.learning_rate,
-        warmup_steps=settings.warmup_steps,
+        warmup_steps=warmup(settings, len(train)),
         lr_scheduler_type=settings.lr_scheduler_type,
         weight_decay=settings.weight_decay,
         optim="adamw_torch",
         bf16=settings.bf16,
         fp16=settings.fp16,
+        use_cpu=settings.use_cpu,
         logging_steps=1,
+        logging_nan_inf_filter=False,  # it would show a diverged run as a loss of 0
         eval_strategy="steps" if held_out else "no",
         eval_steps=settings.eval_steps,
         eval_on_start=bool(held_out) and resume_from is None,
@@ -230,6 +252,7 @@ def fit(model, pad_id: int, train, held_out, settings: Settings, resume_from: Pa
     model.config.use_cache = False
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    record = callback_class()(settings.output_dir)
     trainer = trainer_class()(
         model,
         arguments,
@@ -237,20 +260,48 @@ def fit(model, pad_id: int, train, held_out, settings: Settings, resume_from: Pa
         eval_dataset=held_out or None,
         settings=settings,
         pad_id=pad_id,
-        callbacks=[callback_class()(settings.output_dir)],
+        callbacks=[record],
     )
     trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
     try:
         with files.naming_full_disk(settings.output_dir):
-            trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
-        if held_out and not (trainer.state.log_history and ended_with_evaluation(trainer.state)):
-            trainer.evaluate()
+            go_on(trainer, resume_from, planned_steps(len(train), settings))
+            if held_out and not ended_with_evaluation(trainer.state):
+                trainer.evaluate()
+            if is_main_process():
+                reports.write_log(settings.output_dir, trainer.state.log_history)
     except torch.OutOfMemoryError:
         raise UserError(
             f"the GPU's memory does not hold a micro batch of {settings.micro_batch_size}; lower --micro_batch_size or "
             "--cutoff_len, or add --gradient_checkpointing"
         ) from None
+    finally:
+        record.close()
     return trainer.state.log_history
+
+
+def planned_steps(examples: int, settings) -> int:
+    """max_steps, or those of num_epochs passes, each ending with a step that may be smaller."""
+    return settings.max_steps or math.ceil(math.ceil(examples / settings.batch_size) * settings.num_epochs)
+
+
+def warmup(settings, examples) -> int:
+    """Whole steps; a share is rounded down, so that a run of few steps has none and learns in its first."""
+    share = settings.warmup_steps
+    return int(share * planned_steps(examples, settings)) if share < 1 else int(share)
+
+
+def go_on(trainer, resume_from, steps):
+    """Trains, or takes what a checkpoint holds where that is all: Trainer would train one step more."""
+    import transformers
+
+    state = transformers.TrainerState.load_from_json(str(resume_from / "trainer_state.json")) if resume_from else None
+    if state is None or state.global_step < steps:
+        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    else:
+        print(f"{resume_from} is the end of this run of {steps:,} steps: nothing is left to train")
+        trainer._load_from_checkpoint(str(resume_from))
+        trainer.state = state
 
 
 def ended_with_evaluation(state):
@@ -260,7 +311,21 @@ def ended_with_evaluation(state):
 def checkpoints(output_dir) -> list[Path]:
     """The checkpoint folders that are whole, the oldest first; one that kill -9 cut short is not among them."""
     found = [path for path in Path(output_dir).glob("checkpoint-*") if path.name[11:].isdigit()]
-    return sorted((path for path in found if (path / WHOLE).is_file()), key=lambda path: int(path.name[11:]))
+    return sorted(filter(is_whole, found), key=lambda path: int(path.name[11:]))
+
+
+def mark_whole(checkpoint):
+    """Notes every file and its size, so that one that was lost or cut later is noticed as well."""
+    sizes = {path.name: path.stat().st_size for path in sorted(checkpoint.iterdir()) if path.is_file()}
+    files.write_json(checkpoint / WHOLE, sizes)
+
+
+def is_whole(checkpoint):
+    if not (checkpoint / WHOLE).is_file():
+        return False
+    sizes = files.read_json(checkpoint / WHOLE, "checkpoint's list of files", dict)
+    there = {path.name: path.stat().st_size for path in checkpoint.iterdir()}
+    return all(there.get(name) == size for name, size in sizes.items())
 
 
 def prepare(output_dir, resume, overwrite: bool, settings: dict) -> Path | None:
@@ -271,21 +336,39 @@ def prepare(output_dir, resume, overwrite: bool, settings: dict) -> Path | None:
     """
     files.check_output_folder(output_dir, "output_dir")
     run = Path(output_dir) / RUN
+    lock(output_dir)
     if resume in (None, False):
         start_afresh(output_dir, overwrite)
         files.write_json(run, settings)
         return None
     found = chosen_checkpoint(output_dir, resume)
-    before = files.read_json(run, "run") if run.is_file() else settings
+    earlier = found.parent / RUN if found else run
+    before = files.read_json(earlier, "run", dict) if earlier.is_file() else settings
     changed = [key for key in settings if before.get(key) != settings[key]] if found else []
     if changed:
         key = changed[0]
         raise UserError(
-            f"--resume_from_checkpoint: the run in {output_dir} had {key} {json.dumps(before.get(key))}, this one has "
+            f"--resume_from_checkpoint: the run of {found} had {key} {json.dumps(before.get(key))}, this one has "
             f"{json.dumps(settings[key])}; give the same, or start afresh in another --output_dir"
         )
     files.write_json(run, settings)
     return found
+
+
+def lock(output_dir):
+    """Held until this process ends: two runs in one folder would mix their checkpoints. Raises UserError."""
+    import fcntl
+
+    folder = Path(output_dir).resolve()
+    if folder in LOCKS:
+        return
+    held = (folder / ".lock").open("w")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if is_main_process():
+            raise UserError(f"another run is writing into {output_dir}; choose another --output_dir") from None
+    LOCKS[folder] = held
 
 
 def chosen_checkpoint(output_dir, resume):
@@ -293,9 +376,11 @@ def chosen_checkpoint(output_dir, resume):
         whole = checkpoints(output_dir)
         return whole[-1] if whole else None
     path = Path(resume)
-    if not (path / "trainer_state.json").is_file():
+    if not (path / "trainer_state.json").is_file() or ((path / WHOLE).is_file() and not is_whole(path)):
         known = ", ".join(str(found) for found in checkpoints(output_dir)) or "none"
-        raise UserError(f"--resume_from_checkpoint={path}: no checkpoint there; whole ones in {output_dir}: {known}")
+        raise UserError(
+            f"--resume_from_checkpoint={path}: no whole checkpoint there; whole ones in {output_dir}: {known}"
+        )
     return path
 
 

@@ -1,6 +1,7 @@
 """The base model: where it lies, on which device, in how many bits."""
 
 import importlib.util
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 from codetune import files
 from codetune.cli import UserError
 from codetune.text import tokenizers
-from codetune.training import tiny
+from codetune.training import adapters, tiny, weights
 
 FAMILIES = ("llama", "gpt_bigcode")  # model_type of what the loop, the merge and GGUF are tested with
 PARTS = ["*.json", "tokenizer.model", "*.jinja", "merges.txt"]  # of a hub model, beside its weights
@@ -26,6 +27,10 @@ def locate(base_model: str) -> Path:
                 "; it holds an adapter: give it as --lora_weights" if (path / "adapter_config.json").is_file() else ""
             )
             raise UserError(f"{path}: no config.json, so this is no model's folder{hint}")
+        if (path / "adapter_config.json").is_file():
+            raise UserError(
+                f"{path}: holds a model and an adapter, which transformers would mix; move one of them away"
+            )
         return path
     if path.exists():
         raise UserError(f"--base_model={base_model} is a file; name the model's folder")
@@ -64,7 +69,7 @@ def download(name: str) -> Path:
 
 
 def read_config(folder: Path) -> dict:
-    config = files.read_json(Path(folder) / "config.json", "model configuration")
+    config = files.read_json(Path(folder) / "config.json", "model configuration", dict)
     if config.get("model_type") not in FAMILIES:
         raise UserError(
             f"{folder}: a model of type {config.get('model_type')!r}; so far codetune trains, serves and exports "
@@ -127,17 +132,28 @@ def load(folder: Path, bits: int = 16, dtype=None, on: str | None = None):
     quantized = {}
     if bits == 8:
         quantized = {"quantization_config": transformers.BitsAndBytesConfig(load_in_8bit=True)}
+    # It warns at every product whose inputs are not float16, which inside 8-bit layers it computes in.
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     try:
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            str(folder), dtype=dtype, device_map={"": on if on != "cuda" else current_cuda()}, **quantized
+        model, loading = transformers.AutoModelForCausalLM.from_pretrained(
+            str(folder),
+            dtype=dtype,
+            device_map={"": on if on != "cuda" else current_cuda()},
+            output_loading_info=True,
+            **quantized,
         )
     except torch.OutOfMemoryError:
         raise UserError(f"{folder} does not fit the GPU in {bits} bits; free it, or take fewer --bits") from None
-    except (OSError, ValueError, RuntimeError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{folder}: the model does not load: {first}") from None
+    except UserError:
+        raise
+    except Exception as error:  # a configuration that was edited fails in every way there is
+        first = (str(error).splitlines() or [""])[0]
+        raise UserError(f"{folder}: the model does not load ({type(error).__name__}: {first})") from error
+    if loading["missing_keys"]:
+        missing = sorted(loading["missing_keys"])
+        raise UserError(f"{folder}: {missing[0]} is missing ({len(missing)} tensors); the model is not whole")
     model.config.use_cache = True
     return model
 
@@ -158,7 +174,11 @@ def mixed_precision(dtype, on: str) -> dict:
     """Trainer's switches: autocast on a GPU, none where everything is float32."""
     import torch
 
-    return {"bf16": dtype == torch.bfloat16, "fp16": dtype == torch.float16 and on == "cuda"}
+    return {
+        "bf16": dtype == torch.bfloat16,
+        "fp16": dtype == torch.float16 and on == "cuda",
+        "use_cpu": on == "cpu",
+    }
 
 
 def seed(number: int):
@@ -192,16 +212,18 @@ def versions() -> dict:
 
 
 def save_full(model, base: Path, folder, made: dict):
-    """Every weight, in the base's dtype, with the base's tokenizer files as they are; codetune.json comes last."""
-    from codetune.training import adapters, weights
+    """Every weight that the base has, in its dtype, beside its config.json and tokenizer files as they are."""
+    import torch
 
     stored = weights.Weights(base)
-    dtype = stored.dtype(stored.names()[0])
-    with files.whole_folder(folder, last=["config.json", adapters.MADE]) as partial:
-        state = {name: tensor.to(dtype) for name, tensor in model.state_dict().items()}
-        model.config.dtype = dtype
-        model.config.use_cache = True
+    state = {name: tensor.to(stored.dtype(name)) for name, tensor in model.state_dict().items() if name in stored.where}
+    broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise RuntimeError(f"{len(broken)} of {len(state)} tensors hold nan or infinity: {broken[0]}")
+    owned = [*weights.FILES, *tokenizers.FILES]
+    with files.whole_folder(folder, last=["config.json", adapters.MADE], owned=owned) as partial:
         model.save_pretrained(partial, state_dict=state)
+        (partial / "config.json").write_bytes((Path(base) / "config.json").read_bytes())
         copy_tokenizer(base, partial)
         adapters.write_made(partial, made)
 

@@ -17,7 +17,7 @@ def entries(history):
 
 def write_log(folder, history):
     with files.whole_file(Path(folder) / "log.jsonl") as file:
-        file.writelines(json.dumps(entry) + "\n" for entry in entries(history))
+        file.writelines(json.dumps(entry, allow_nan=False) + "\n" for entry in entries(history))
 
 
 def results(history):
@@ -47,6 +47,7 @@ def draw_curves(folder, history):
     """curves.png: training loss, smoothed and raw, held-out loss, and the learning rate below."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     log = entries(history)
     trained = [(entry["step"], entry["loss"], entry.get("learning_rate", 0)) for entry in log if "loss" in entry]
@@ -64,6 +65,7 @@ def draw_curves(folder, history):
     top.set_ylabel("loss (nats per token)")
     bottom.set_ylabel("learning rate")
     bottom.set_xlabel("optimiser step")
+    bottom.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in (top, bottom):
         axes.grid(alpha=0.25)
     if trained or held_out:

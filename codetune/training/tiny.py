@@ -13,6 +13,8 @@ from pathlib import Path
 
 from codetune import files
 from codetune.cli import UserError
+from codetune.sequences import prompts
+from codetune.text import tokenizers
 
 NAMES = ("tiny-llama", "tiny-starcoder")
 SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample.json"
@@ -33,10 +35,10 @@ def cache():
 
 def folder(name: str) -> Path:
     """The folder of a tiny model, made if this recipe was not run before (seconds)."""
-    made_by = files.sha256(SAMPLE.read_bytes(), Path(__file__).read_bytes())[:10] if SAMPLE.is_file() else None
-    if made_by is None:
+    if not SAMPLE.is_file():
         raise UserError(f"{name} is made from {SAMPLE}, which is not there; restore it")
-    path = cache() / f"{name}-{made_by}"
+    recipe = (SAMPLE, Path(__file__), Path(tokenizers.__file__), prompts.FOLDER / "alpaca.json")
+    path = cache() / f"{name}-{files.sha256(*(part.read_bytes() for part in recipe))[:10]}"
     if not (path / "model.safetensors").is_file():
         with files.whole_folder(path, last=["model.safetensors"]) as partial:
             {"tiny-llama": make_llama, "tiny-starcoder": make_starcoder}[name](partial)
@@ -46,8 +48,6 @@ def folder(name: str) -> Path:
 @functools.cache
 def texts():
     """The sample as a model will see it: prompts and answers."""
-    from codetune.sequences import prompts
-
     template = prompts.load("alpaca")
     rows = json.loads(SAMPLE.read_text(encoding="utf-8"))
     return [template.prompt(row["instruction"], row["input"]) + row["output"] for row in rows]
@@ -74,8 +74,6 @@ def make_llama(path):
     )
     (path / "tokenizer.model").write_bytes(model.getvalue())
     write_tokenizer_config(path, bos="<s>", eos="</s>", unk="<unk>", add_bos_token=True)
-    from codetune.text import tokenizers
-
     tokenizers.from_sentencepiece(path / "tokenizer.model", {}).save(str(path / "tokenizer.json"))
     config = transformers.LlamaConfig(
         vocab_size=VOCABULARY,
@@ -92,11 +90,10 @@ def make_llama(path):
 
 
 def make_starcoder(path):
-    import tokenizers
     import transformers
-    from tokenizers import decoders, models, pre_tokenizers, trainers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-    tokenizer = tokenizers.Tokenizer(models.BPE())
+    tokenizer = Tokenizer(models.BPE())
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level])
     tokenizer.decoder = decoders.ByteLevel()

@@ -11,6 +11,11 @@ from pathlib import Path
 from codetune import files
 from codetune.cli import UserError
 
+# What a model's or an adapter's folder consists of, beside its tokenizer: a new one replaces all of an old one's
+FILES = (
+    "config.json", "model*.safetensors", "model.safetensors.index.json", "pytorch_model*.bin",
+    "pytorch_model.bin.index.json", "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin",
+)  # fmt: skip
 FINGERPRINT_BYTES = 64  # of each tensor's beginning
 
 
@@ -46,7 +51,9 @@ def placement(folder):
     for kind in ("model.safetensors", "pytorch_model.bin"):
         index = folder / f"{kind}.index.json"
         if index.is_file():
-            where = files.read_json(index, "index")["weight_map"]
+            where = files.read_json(index, "index", dict).get("weight_map")
+            if not isinstance(where, dict):
+                raise UserError(f"{index}: has no weight_map; download it again")
             missing = sorted({name for name in where.values() if not (folder / name).is_file()})
             if missing:
                 raise UserError(f"{folder}: {missing[0]} is missing ({len(missing)} of the shards); download it again")
@@ -78,14 +85,21 @@ class Safetensors:
         import torch
 
         short = self.file.get_slice(name).get_dtype()
-        return {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}.get(short, short)
+        floats = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+        return floats[short] if short in floats else self.file.get_tensor(name).dtype
 
 
 class Pickled:
     def __init__(self, path):
+        import pickle
+
         import torch
 
-        self.tensors = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+        try:
+            self.tensors = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            first = str(error).splitlines()[0]
+            raise UserError(f"{path}: not readable as tensors without running its code: {first}") from None
 
     def keys(self):
         return list(self.tensors)

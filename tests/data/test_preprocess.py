@@ -258,7 +258,7 @@ def test_the_published_rules_say_what_they_do_not_know(preprocess, tmp_path, fla
     [
         ("taken/rows.json", "--output: FOLDER/taken is a file, not a folder"),
         ("taken/deeper/rows.json", "--output: FOLDER/taken is a file, not a folder"),
-        ("folder.json", "--output=FOLDER/folder.json is a folder"),
+        ("folder.json", "--output: FOLDER/folder.json is a folder"),
         ("rows.jsonl", "--output=FOLDER/rows.jsonl must end in .json"),
         ("rows", "--output=FOLDER/rows must end in .json"),
     ],

@@ -122,7 +122,7 @@ def test_the_published_rules_can_keep_some_languages():
             Verdict("Java", None),
         ),  # neither is seen: the first of NAMES
         (("Add two numbers.", JAVA), Verdict("Java", "no language named, answered in Java")),
-        (("Name the capital of Portugal.", PROSE), Verdict(None, "no language named, none plainly seen")),
+        (("Name the capital of Portugal.", PROSE), Verdict(None, "no language named, none recognised")),
         (("Add in Python.", ""), Verdict(None, "empty output")),
         (("Add in Python.", " \n\t"), Verdict(None, "empty output")),
         ((" \n", PYTHON), Verdict(None, "empty instruction")),
@@ -164,7 +164,7 @@ def test_a_heading_inside_code_is_no_prompt_marker():
 
 def test_any_default_keeps_whichever_language_is_plainly_seen():
     assert strictly("Add two numbers.", JAVA, default=None) == Verdict("Java", None)
-    assert strictly("Name the capital.", PROSE, default=None).reason == "no language named, none plainly seen"
+    assert strictly("Name the capital.", PROSE, default=None).reason == "no language named, none recognised"
 
 
 def test_another_default_keeps_its_own_language():

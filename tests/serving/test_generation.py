@@ -142,3 +142,22 @@ def test_an_answer_is_no_longer_than_the_positions_left(pair):
 def test_settings_that_make_no_sense_are_refused(wrong):
     with pytest.raises(UserError):
         Sampling(**wrong).check()
+
+
+def test_a_failure_in_the_thread_reaches_the_reader(pair):
+    """It stood outside the thread's try once, and the reader waited for ever."""
+    model, tokenizer = pair
+    with pytest.raises(UserError, match="seed"):
+        list(generation.stream(model, tokenizer, [20], Sampling(seed=10**30)))
+    with pytest.raises((TypeError, ValueError)):
+        list(generation.new_ids(model, ["no id"], GREEDY, tokenizer.end_ids, tokenizer.pad_id))
+
+
+def test_beams_can_be_closed_while_they_search(pair):
+    model, tokenizer = pair
+    before = threading.active_count()
+    sampling = Sampling(temperature=0, num_beams=4, max_new_tokens=900)
+    stream = generation.stream(model, tokenizer, tokenizer.encode("Write"), sampling, heartbeat=0.05)
+    assert next(stream) == generation.Piece("", 0)
+    stream.close()
+    assert threading.active_count() == before

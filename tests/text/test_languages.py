@@ -158,7 +158,9 @@ def test_a_fence_says_its_language_and_holds_the_code(text, expected):
         ("Lisbon", None),
         ("", None),
         ('{"a": [1, 2]}', "JSON"),
-        ("[1, 2]", "JSON"),
+        ('[{"a": 1}]', "JSON"),
+        ("[1, 2]", None),  # any language's list
+        ("print(len(x))", "Python"),
         ('  \n{"a": 1}', "JSON"),
         ("3", None),
         ("{broken", None),

@@ -106,3 +106,32 @@ def test_saving_leaves_the_base_s_name_for_peft(llama, tmp_path):
     trained(llama, tmp_path / "adapter")
     config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == str(llama)
+
+
+@pytest.mark.parametrize(
+    "config, tensors, sentence",
+    [
+        ({"r": 2}, {}, "the rank 2"),  # edited by hand: PEFT would scale by another rank
+        ({"r": 0}, {}, "no LoRA's"),
+        ({"peft_type": "IA3"}, {}, "an adapter of type IA3"),
+        ({}, {"lora_A": None}, "lora_A.weight is missing"),
+        ({}, {"lora_B": float("nan")}, "holds nan or infinity"),
+        ({}, {"lora_A": None, "lora_B": None}, "the adapter is empty"),
+    ],
+)
+def test_an_adapter_that_would_silently_say_something_else_is_refused(llama, tmp_path, config, tensors, sentence):
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "adapter"
+    trained(llama, folder)
+    written = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps({**written, **config}))
+    saved = load_file(folder / "adapter_model.safetensors")
+    for part, value in tensors.items():
+        for name in [name for name in saved if part in name]:
+            saved[name] = None if value is None else torch.full_like(saved[name], value)
+    save_file(
+        {name: tensor for name, tensor in saved.items() if tensor is not None}, folder / "adapter_model.safetensors"
+    )
+    with pytest.raises(UserError, match=sentence):
+        adapters.check_base(folder, llama)

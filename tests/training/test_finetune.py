@@ -143,15 +143,17 @@ def said(**flags):
         ({"data_path": "nowhere.json"}, "no file nowhere.json"),
         ({"prompt_template": "alpca"}, "no template 'alpca' in templates/, did you mean alpaca?"),
         ({"base_model": "./nowhere"}, "no model folder ./nowhere"),
-        ({"bits": 4}, "--bits 4 (NF4) is not there yet"),
         ({"bits": 8, "method": "full"}, "8 bits cannot hold"),
-        ({"bits": 3}, "--bits=3 is not one of 16, 8, 4"),
+        ({"bits": 3}, "--bits=3 is not one of 16, 8"),
         ({"val_set_size": 30}, "--val_set_size 30 must be a share below 1 or fewer rows than the 29"),
         ({"micro_batch_size": 9, "batch_size": 8}, "--micro_batch_size 9 must be from 1 to --batch_size 8"),
+        ({"learning_rate": 0}, "--learning_rate 0.0 must be more than 0"),
         ({"batch_size": 0}, "--batch_size 0 must be more than 0"),
         ({"learning_rate": "nan"}, "--learning_rate=nan is not a finite number"),
         ({"cutoff_len": 20}, "none of the 30 rows fits --cutoff_len 20"),
         ({"cutoff_len": 4000}, "--cutoff_len 4000 is more than the model's 2048 positions"),
+        ({"add_eos_token": "false"}, "would make a model that never stops"),
+        ({"seed": -1}, "--seed -1 must be from 0"),
         ({"wandb_project": "p"}, "pip install wandb"),
     ],
 )
@@ -161,7 +163,7 @@ def test_bad_input_is_one_sentence_before_any_work(sample, tmp_path, flags, sent
     out = tmp_path / "out"
     given = {"base_model": "tiny-llama", "data_path": sample, "output_dir": out, **flags}
     assert sentence in said(**given)
-    assert not list(out.iterdir()) if out.exists() else True
+    assert not out.exists() or not list(out.iterdir())
 
 
 def test_an_unknown_layer_is_named_before_training(sample, tmp_path):
@@ -203,3 +205,61 @@ def test_a_full_disk_is_one_sentence_and_the_last_good_checkpoint_stays(sample, 
         assert len(loop.checkpoints(disk / "out")) >= 1
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.slow
+def test_resuming_a_finished_run_changes_nothing(sample, tmp_path):
+    flags = {"base_model": "tiny-llama", "data_path": sample, "batch_size": 8, "max_steps": 4, "learning_rate": 1e-3}
+    flags |= {"output_dir": tmp_path / "out", "val_set_size": 4, "lr_scheduler_type": "constant"}
+    trained(**flags)
+    before = (tmp_path / "out" / "adapter_model.safetensors").read_bytes()
+    said = trained(resume_from_checkpoint="auto", **flags)
+    assert "nothing is left to train" in said
+    assert (tmp_path / "out" / "adapter_model.safetensors").read_bytes() == before
+    assert len(losses(tmp_path / "out")) == 4
+
+
+@pytest.mark.slow
+def test_a_run_that_diverges_stops_and_saves_nothing(sample, tmp_path):
+    flags = {"base_model": "tiny-llama", "data_path": sample, "batch_size": 8, "max_steps": 20, "warmup_steps": 0}
+    sentence = said(learning_rate=1e20, output_dir=tmp_path / "out", val_set_size=0, **flags)
+    assert "the run diverged; lower --learning_rate" in sentence
+    assert not (tmp_path / "out" / "codetune.json").exists()
+
+
+@pytest.mark.slow
+def test_a_full_model_in_an_adapter_s_folder_replaces_it(sample, tmp_path):
+    flags = {"base_model": "tiny-llama", "data_path": sample, "batch_size": 8, "max_steps": 2, "learning_rate": 1e-3}
+    trained(output_dir=tmp_path / "out", **flags)
+    trained(output_dir=tmp_path / "out", method="full", overwrite_output_dir=True, **flags)
+    left = {path.name for path in (tmp_path / "out").iterdir()}
+    assert "model.safetensors" in left and not {"adapter_config.json", "adapter_model.safetensors"} & left
+    assert (tmp_path / "out" / "config.json").read_bytes() == (tiny.folder("tiny-llama") / "config.json").read_bytes()
+
+
+@pytest.mark.slow
+def test_one_step_learns_something(sample, tmp_path):
+    """A warm-up that rounded up to one step would leave the only step a rate of 0, and an adapter of zeros."""
+    flags = {"base_model": "tiny-llama", "data_path": sample, "batch_size": 8, "max_steps": 1, "val_set_size": 0}
+    trained(output_dir=tmp_path / "out", **flags)
+
+
+@pytest.mark.slow
+def test_a_second_run_in_the_same_folder_at_the_same_time_is_refused(sample, tmp_path):
+    flags = {"base_model": "tiny-llama", "data_path": sample, "batch_size": 8, "output_dir": tmp_path / "out"}
+    first = subprocess.Popen(
+        command(max_steps=2000, **flags), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while not (tmp_path / "out" / loop.RUN).exists():
+        assert first.poll() is None
+        time.sleep(0.01)
+    assert "another run is writing into" in said(max_steps=2, **flags)
+    first.kill()
+    first.wait()
+
+
+def test_the_base_model_s_own_folder_is_not_overwritten(sample, tmp_path):
+    shutil.copytree(tiny.folder("tiny-llama"), tmp_path / "base")
+    assert "base model's own folder" in said(
+        base_model=tmp_path / "base", data_path=sample, output_dir=tmp_path / "base"
+    )

@@ -141,7 +141,7 @@ def checkpoint(folder, step, whole=True):
     path.mkdir(parents=True)
     (path / "trainer_state.json").write_text("{}")
     if whole:
-        (path / loop.WHOLE).touch()
+        loop.mark_whole(path)
     return path
 
 
@@ -173,5 +173,5 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path):
 
 def test_a_checkpoint_that_is_not_there_is_named_with_those_that_are(tmp_path):
     checkpoint(tmp_path, 5)
-    with pytest.raises(UserError, match=r"no checkpoint there; whole ones in .*checkpoint-5"):
+    with pytest.raises(UserError, match=r"no whole checkpoint there; whole ones in .*checkpoint-5"):
         loop.prepare(tmp_path, str(tmp_path / "checkpoint-6"), False, {})

@@ -117,3 +117,26 @@ def test_a_tokenizer_larger_than_the_embedding_is_refused():
 def test_lora_takes_eight_bits_on_cuda_alone():
     assert models.default_bits("lora", "cuda") == 8
     assert models.default_bits("lora", "cpu") == models.default_bits("full", "cuda") == 16
+
+
+@pytest.mark.parametrize("gone", ["model.norm.weight", "model.layers.1.mlp.up_proj.weight"])
+def test_a_model_without_one_of_its_tensors_is_refused(tmp_path, gone):
+    """transformers would fill it with random numbers, and only print so."""
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(tiny.folder("tiny-llama"), tmp_path / "model")
+    tensors = load_file(tmp_path / "model" / "model.safetensors")
+    del tensors[gone]
+    save_file(tensors, tmp_path / "model" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=f"{gone} is missing"):
+        models.load(tmp_path / "model", on="cpu")
+
+
+def test_a_folder_with_a_model_and_an_adapter_is_refused(tmp_path):
+    """transformers would load both and say nothing."""
+    for name in ("config.json", "adapter_config.json"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(UserError, match="holds a model and an adapter"):
+        models.locate(str(tmp_path))

@@ -63,6 +63,7 @@ def export_checkpoint(
     base = assistant.base_of(base_model, lora_weights, made)
     folder = models.locate(base)
     models.read_config(folder)
+    models.check_whole(folder)
     if Path(export_dir).resolve() in (folder.resolve(), Path(lora_weights or folder).resolve()):
         raise cli.UserError(f"--export_dir {export_dir} is the model's own folder, which would be overwritten")
     if lora_weights:

@@ -115,8 +115,9 @@ def test_the_readme_s_commands_run(tmp_path):
         assert ran.returncode == 0, f"{words}: {ran.stderr[-2000:]}"
         said.append(ran.stdout)
     assert len(said) == 7
-    assert "309 kept" in said[0]
+    assert "131 kept" in said[0]
     assert "held-out loss" in said[2] and "held-out loss" in said[3]
+    assert "def add(a, b):\n    return a + b" in said[4]
     assert "11 of 11 probe texts have the same tokens in llama.cpp" in said[-1]
     left = {path.name for path in (tmp_path / "out" / "adapter").iterdir()}
     assert {"adapter_model.safetensors", "adapter_config.json", "codetune.json", "log.jsonl", "curves.png"} <= left

@@ -44,7 +44,7 @@ def planned(merged, config, names, quantization):
     tied = config.get("tie_word_embeddings", config["model_type"] == "gpt_bigcode")
     plan = []
     for name in merged.names():
-        if name.endswith(tensors.BUFFERS) or (tied and name == "lm_head.weight"):
+        if name.endswith(models.BUFFERS) or (tied and name == "lm_head.weight"):
             continue
         shape = merged.base.shape(name)
         plan.append((name, tensors.gguf_name(names, name), shape, stored_as(name, shape, kind)))

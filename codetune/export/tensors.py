@@ -5,8 +5,6 @@ import gguf
 from codetune.cli import UserError
 
 ARCHITECTURES = {"llama": "llama", "gpt_bigcode": "starcoder"}  # config.json's model_type -> llama.cpp's name
-# Buffers that old checkpoints hold and nothing needs
-BUFFERS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")
 
 
 def gguf_name(names, name: str) -> str:

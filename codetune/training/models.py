@@ -13,6 +13,8 @@ from codetune.training import adapters, tiny, weights
 
 FAMILIES = ("llama", "gpt_bigcode")  # model_type of what the loop, the merge and GGUF are tested with
 PARTS = ["*.json", "tokenizer.model", "*.jinja", "merges.txt"]  # of a hub model, beside its weights
+# Tensors that old checkpoints hold and nothing needs: masks and rotary frequencies, which are computed
+BUFFERS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")
 LARGE = 5_000_000_000  # parameters from which gradient checkpointing pays on a 24 GB card
 
 
@@ -156,6 +158,32 @@ def load(folder: Path, bits: int = 16, dtype=None, on: str | None = None):
         raise UserError(f"{folder}: {missing[0]} is missing ({len(missing)} tensors); the model is not whole")
     model.config.use_cache = True
     return model
+
+
+def check_whole(folder: Path):
+    """Every tensor that the network of config.json needs is in the files, in its shape, and no other. Raises UserError.
+
+    Makes the network without memory; a tied head may be there or not.
+    """
+    import torch
+    import transformers
+
+    stored = weights.Weights(folder)
+    try:
+        with torch.device("meta"):
+            model = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.from_pretrained(str(folder)))
+    except Exception as error:  # a configuration that was edited fails in every way there is
+        raise UserError(f"{folder}: config.json makes no model ({type(error).__name__}: {error})") from error
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    tied = set(model.all_tied_weights_keys)
+    for name, shape in shapes.items():
+        if name not in stored.where and name not in tied:
+            raise UserError(f"{folder}: {name} is missing; the model is not whole")
+        if name in stored.where and stored.shape(name) != shape:
+            raise UserError(f"{folder}: {name} has the shape {stored.shape(name)}, config.json makes it {shape}")
+    strange = [name for name in stored.names() if name not in shapes and not name.endswith(BUFFERS)]
+    if strange:
+        raise UserError(f"{folder}: {strange[0]} has no place in the network of config.json; they are not of one model")
 
 
 def current_cuda() -> int:

@@ -140,3 +140,28 @@ def test_a_folder_with_a_model_and_an_adapter_is_refused(tmp_path):
         (tmp_path / name).write_text("{}")
     with pytest.raises(UserError, match="holds a model and an adapter"):
         models.locate(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", tiny.NAMES)
+def test_a_whole_model_is_whole(name):
+    models.check_whole(tiny.folder(name))
+
+
+@pytest.mark.parametrize(
+    "changed, sentence",
+    [
+        ({"num_hidden_layers": 4}, "model.layers.3.*is missing"),
+        ({"num_hidden_layers": 2}, "has no place in the network"),
+        ({"intermediate_size": 256}, r"has the shape .*384"),
+        ({"num_attention_heads": 0}, "makes no model"),
+    ],
+)
+def test_weights_that_are_not_config_json_s_are_refused_before_an_export(tmp_path, changed, sentence):
+    import json
+    import shutil
+
+    shutil.copytree(tiny.folder("tiny-llama"), tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    (tmp_path / "model" / "config.json").write_text(json.dumps({**config, **changed}))
+    with pytest.raises(UserError, match=sentence):
+        models.check_whole(tmp_path / "model")

@@ -26,6 +26,10 @@ ALIASES = {
 }
 DEFAULT_HELD_OUT, MOST_HELD_OUT = 2000, 0.05  # rows, and the share of them that nobody has to ask for
 DEFAULT_MICRO_BATCH = 4
+POSITIVE = (
+    "batch_size", "cutoff_len", "eval_steps", "save_steps", "save_total_limit", "max_steps", "num_epochs",
+    "learning_rate", "lora_r", "lora_alpha",
+)  # fmt: skip
 # The flags that a resumed run must have in common with the one it goes on from; codetune.json keeps them.
 ALIKE = (
     "method", "bits", "batch_size", "learning_rate", "cutoff_len", "lora_r", "lora_alpha", "lora_dropout",
@@ -133,27 +137,19 @@ def finetune(
     files.check_output_folder(output_dir, "output_dir")
     run_name = use_wandb(wandb_project, wandb_run_name or Path(output_dir).name, wandb_watch, wandb_log_model)
 
-    from codetune.instructions import records
     from codetune.sequences import prompts, tokens
     from codetune.text import tokenizers
-    from codetune.training import adapters, loop, models, reports, weights
+    from codetune.training import adapters, checkpoints, loop, models, reports, weights
 
     template = prompts.load(prompt_template)
-    rows = [record.row for record in records.read(data_path, split, subset)]
-    records.check_unicode(rows, ",".join(data_path))
+    rows = read_rows(data_path, split, subset)
     folder = models.locate(base_model)
     if folder.resolve() == Path(output_dir).resolve():
         raise cli.UserError(f"--output_dir {output_dir} is the base model's own folder, which would be overwritten")
     tokenizer = tokenizers.load(folder)
     models.check_fits(folder, tokenizer.size, cutoff_len)
     examples, left_out = tokens.encode_rows(tokenizer, template, rows, cutoff_len, train_on_inputs, truncate)
-    if left_out["have an empty output"] == len(rows):
-        raise cli.UserError(f"{','.join(data_path)}: every row has an empty output; there is nothing to learn")
-    if not examples:
-        raise cli.UserError(
-            f"none of the {len(rows):,} rows fits --cutoff_len {cutoff_len}; raise it, or add --truncate"
-        )
-    tokens.check(examples, tokenizer.eos_id)
+    check_examples(examples, left_out, rows, tokenizer, cutoff_len)
     if show_labels:
         print_painted(tokenizer, examples, show_labels)
         return
@@ -170,21 +166,14 @@ def finetune(
         "held_out": len(held_out),
         **{name: list(value) if isinstance(value, tuple) else value for name, value in flags.items() if name in ALIKE},
     }
-    resume_from = loop.prepare(output_dir, resume_from_checkpoint, overwrite_output_dir, alike)
+    resume_from = checkpoints.prepare(output_dir, resume_from_checkpoint, overwrite_output_dir, alike)
 
-    models.seed(seed)
-    model = models.load(folder, bits, models.training_dtype(method, dtype), on)
-    large = models.parameters(model)[1] >= models.LARGE
-    flags["gradient_checkpointing"] = large if gradient_checkpointing is None else gradient_checkpointing
-    if method == "lora":
-        model = adapters.ready(model, bits, flags["gradient_checkpointing"])
-        named = models.lasting_name(base_model)
-        model = adapters.attach(model, lora_r, lora_alpha, lora_dropout, lora_target_modules, named)
+    model = model_to_train(folder, dtype, on, flags)
     flags |= {"wandb_run_name": run_name, "output_dir": str(output_dir), **models.mixed_precision(dtype, on)}
     settings = loop.Settings(**{field.name: flags[field.name] for field in dataclasses.fields(loop.Settings)})
     print_run(models.parameters(model), settings, train, f"{on}, {bits} bits, {alike['dtype']}", resume_from)
     history = loop.fit(model, tokenizer.pad_id, train, held_out, settings, resume_from)
-    if not loop.is_main_process():
+    if not checkpoints.is_main_process():
         return
     reports.draw_curves(output_dir, history)
     made = {
@@ -203,20 +192,45 @@ def finetune(
     print_end(output_dir, method, made)
 
 
+def read_rows(data_path, split, subset):
+    from codetune.instructions import records
+
+    rows = [record.row for record in records.read(data_path, split, subset)]
+    records.check_unicode(rows, ",".join(data_path))
+    return rows
+
+
+def check_examples(examples, left_out, rows, tokenizer, cutoff_len):
+    """Raises UserError where there is nothing to train on, or an example would be trained wrongly."""
+    from codetune.sequences import tokens
+
+    if left_out["have an empty output"] == len(rows):
+        raise cli.UserError("every row has an empty output; there is nothing to learn")
+    if not examples:
+        raise cli.UserError(
+            f"none of the {len(rows):,} rows fits --cutoff_len {cutoff_len}; raise it, or add --truncate"
+        )
+    tokens.check(examples, tokenizer.eos_id)
+
+
+def model_to_train(folder, dtype, on, flags):
+    """The base model, with an adapter or with all its weights trainable; flags learn whether it is checkpointed."""
+    from codetune.training import adapters, models
+
+    models.seed(flags["seed"])
+    model = models.load(folder, flags["bits"], models.training_dtype(flags["method"], dtype), on)
+    if flags["gradient_checkpointing"] is None:
+        flags["gradient_checkpointing"] = models.parameters(model)[1] >= models.LARGE
+    if flags["method"] == "full":
+        return model
+    model = adapters.ready(model, flags["bits"], flags["gradient_checkpointing"])
+    rank, alpha, dropout, modules = (flags[f"lora_{name}"] for name in ("r", "alpha", "dropout", "target_modules"))
+    return adapters.attach(model, rank, alpha, dropout, modules, models.lasting_name(flags["base_model"]))
+
+
 def check_numbers(values):
     """Whole numbers that must be at least one, and rates that must be positive."""
-    for name in (
-        "batch_size",
-        "cutoff_len",
-        "eval_steps",
-        "save_steps",
-        "save_total_limit",
-        "max_steps",
-        "num_epochs",
-        "learning_rate",
-        "lora_r",
-        "lora_alpha",
-    ):
+    for name in POSITIVE:
         if values[name] is not None and values[name] <= 0:
             raise cli.UserError(f"--{name} {values[name]} must be more than 0")
     for name in ("warmup_steps", "weight_decay", "show_labels"):

@@ -11,7 +11,7 @@ import gguf
 
 from codetune.cli import UserError
 from codetune.sequences.prompts import Template
-from codetune.text import tokenizers
+from codetune.text import pieces, tokenizers
 
 TYPES = gguf.TokenType
 QWEN2 = (
@@ -60,7 +60,7 @@ def add_sentencepiece(writer, tokenizer, spec, size):
     """llama.cpp's "llama" tokenizer merges by score, as SentencePiece does."""
     model_file = Path(tokenizer.folder) / "tokenizer.model"
     if model_file.is_file():
-        model = tokenizers.pieces_of(model_file)
+        model = pieces.model_of(model_file)
         pieces = [(piece.piece, piece.score, piece.type) for piece in model.pieces]
         extra_whitespace = model.normalizer_spec.remove_extra_whitespaces
     else:

@@ -5,11 +5,9 @@ micro batches, so that few positions are padding; since the loss is a sum over t
 same whatever the arrangement. Order is a function of (seed, epoch) only, so a resumed run goes on exactly.
 """
 
-import json
 import math
 import os
 import random
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +15,9 @@ from pathlib import Path
 from codetune import files
 from codetune.cli import UserError
 from codetune.sequences.tokens import IGNORE
-from codetune.training import loss, reports
+from codetune.training import checkpoints, loss, reports
 
-WHOLE = "codetune.whole"  # written into a checkpoint after everything else
 LOG_SECONDS = 5  # how often log.jsonl is written anew; it is also at every checkpoint and at the end
-LOCKS = {}  # folder -> open file; closing it would give the folder free
-RUN = "run.json"  # what a resumed run must have in common with the one it goes on from
 
 
 class StepBatches:
@@ -113,10 +108,6 @@ def processes() -> int:
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
-def is_main_process() -> bool:
-    return int(os.environ.get("RANK", 0)) == 0
-
-
 def step_batches(examples, settings):
     lengths = [len(example.ids) for example in examples]
     return StepBatches(lengths, settings.batch_size, settings.micro_batch_size, settings.seed, processes())
@@ -196,7 +187,7 @@ def callback_class():
         def on_save(self, args, state, control, **kwargs):
             if state.is_world_process_zero:
                 self.write(state)
-                mark_whole(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+                checkpoints.mark_whole(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
         def close(self):
             if self.bar is not None:
@@ -209,7 +200,7 @@ def check_finite(logs, step, folder):
     """Stops a run that has diverged: what comes after a nan is nan."""
     for name in ("loss", "eval_loss"):
         if name in logs and not math.isfinite(logs[name]):
-            whole = checkpoints(folder)
+            whole = checkpoints.whole(folder)
             last = f"; the last whole checkpoint is {whole[-1]}" if whole else ""
             raise UserError(f"the {name} is {logs[name]} at step {step}: the run diverged; lower --learning_rate{last}")
 
@@ -268,7 +259,7 @@ def fit(model, pad_id: int, train, held_out, settings: Settings, resume_from: Pa
             go_on(trainer, resume_from, planned_steps(len(train), settings))
             if held_out and not ended_with_evaluation(trainer.state):
                 trainer.evaluate()
-            if is_main_process():
+            if checkpoints.is_main_process():
                 reports.write_log(settings.output_dir, trainer.state.log_history)
     except torch.OutOfMemoryError:
         raise UserError(
@@ -306,90 +297,3 @@ def go_on(trainer, resume_from, steps):
 
 def ended_with_evaluation(state):
     return any("eval_loss" in entry and entry["step"] == state.global_step for entry in state.log_history)
-
-
-def checkpoints(output_dir) -> list[Path]:
-    """The checkpoint folders that are whole, the oldest first; one that kill -9 cut short is not among them."""
-    found = [path for path in Path(output_dir).glob("checkpoint-*") if path.name[11:].isdigit()]
-    return sorted(filter(is_whole, found), key=lambda path: int(path.name[11:]))
-
-
-def mark_whole(checkpoint):
-    """Notes every file and its size, so that one that was lost or cut later is noticed as well."""
-    sizes = {path.name: path.stat().st_size for path in sorted(checkpoint.iterdir()) if path.is_file()}
-    files.write_json(checkpoint / WHOLE, sizes)
-
-
-def is_whole(checkpoint):
-    if not (checkpoint / WHOLE).is_file():
-        return False
-    sizes = files.read_json(checkpoint / WHOLE, "checkpoint's list of files", dict)
-    there = {path.name: path.stat().st_size for path in checkpoint.iterdir()}
-    return all(there.get(name) == size for name, size in sizes.items())
-
-
-def prepare(output_dir, resume, overwrite: bool, settings: dict) -> Path | None:
-    """The checkpoint to go on from, or None to start afresh. Raises UserError rather than mix two runs.
-
-    resume: None or False, True or "auto" (the newest whole checkpoint, if any), or a checkpoint's folder.
-    settings: what must be the same in both, as the data and the batch size.
-    """
-    files.check_output_folder(output_dir, "output_dir")
-    run = Path(output_dir) / RUN
-    lock(output_dir)
-    if resume in (None, False):
-        start_afresh(output_dir, overwrite)
-        files.write_json(run, settings)
-        return None
-    found = chosen_checkpoint(output_dir, resume)
-    earlier = found.parent / RUN if found else run
-    before = files.read_json(earlier, "run", dict) if earlier.is_file() else settings
-    changed = [key for key in settings if before.get(key) != settings[key]] if found else []
-    if changed:
-        key = changed[0]
-        raise UserError(
-            f"--resume_from_checkpoint: the run of {found} had {key} {json.dumps(before.get(key))}, this one has "
-            f"{json.dumps(settings[key])}; give the same, or start afresh in another --output_dir"
-        )
-    files.write_json(run, settings)
-    return found
-
-
-def lock(output_dir):
-    """Held until this process ends: two runs in one folder would mix their checkpoints. Raises UserError."""
-    import fcntl
-
-    folder = Path(output_dir).resolve()
-    if folder in LOCKS:
-        return
-    held = (folder / ".lock").open("w")
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        if is_main_process():
-            raise UserError(f"another run is writing into {output_dir}; choose another --output_dir") from None
-    LOCKS[folder] = held
-
-
-def chosen_checkpoint(output_dir, resume):
-    if resume in (True, "auto"):
-        whole = checkpoints(output_dir)
-        return whole[-1] if whole else None
-    path = Path(resume)
-    if not (path / "trainer_state.json").is_file() or ((path / WHOLE).is_file() and not is_whole(path)):
-        known = ", ".join(str(found) for found in checkpoints(output_dir)) or "none"
-        raise UserError(
-            f"--resume_from_checkpoint={path}: no whole checkpoint there; whole ones in {output_dir}: {known}"
-        )
-    return path
-
-
-def start_afresh(output_dir, overwrite):
-    old = [path for path in Path(output_dir).glob("checkpoint-*") if path.is_dir()]
-    if old and not overwrite:
-        raise UserError(
-            f"{output_dir} holds checkpoints of an earlier run ({old[0].name}); add --resume_from_checkpoint auto to "
-            "go on with it, --overwrite_output_dir to delete them, or choose another --output_dir"
-        )
-    for path in old:
-        shutil.rmtree(path)

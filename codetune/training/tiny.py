@@ -14,7 +14,7 @@ from pathlib import Path
 from codetune import files
 from codetune.cli import UserError
 from codetune.sequences import prompts
-from codetune.text import tokenizers
+from codetune.text import pieces
 
 NAMES = ("tiny-llama", "tiny-starcoder")
 SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample.json"
@@ -37,7 +37,7 @@ def folder(name: str) -> Path:
     """The folder of a tiny model, made if this recipe was not run before (seconds)."""
     if not SAMPLE.is_file():
         raise UserError(f"{name} is made from {SAMPLE}, which is not there; restore it")
-    recipe = (SAMPLE, Path(__file__), Path(tokenizers.__file__), prompts.FOLDER / "alpaca.json")
+    recipe = (SAMPLE, Path(__file__), Path(pieces.__file__), prompts.FOLDER / "alpaca.json")
     path = cache() / f"{name}-{files.sha256(*(part.read_bytes() for part in recipe))[:10]}"
     if not (path / "model.safetensors").is_file():
         with files.whole_folder(path, last=["model.safetensors"]) as partial:
@@ -74,7 +74,7 @@ def make_llama(path):
     )
     (path / "tokenizer.model").write_bytes(model.getvalue())
     write_tokenizer_config(path, bos="<s>", eos="</s>", unk="<unk>", add_bos_token=True)
-    tokenizers.from_sentencepiece(path / "tokenizer.model", {}).save(str(path / "tokenizer.json"))
+    pieces.as_tokenizer(path / "tokenizer.model", {}).save(str(path / "tokenizer.json"))
     config = transformers.LlamaConfig(
         vocab_size=VOCABULARY,
         hidden_size=128,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from codetune.cli import UserError
-from codetune.text import tokenizers
+from codetune.text import pieces, tokenizers
 
 SPECIALS_IN_TEXT = "a <s> b </s> c <unk> <|endoftext|> <fim_prefix> <｜end▁of▁sentence｜> <|EOT|> [INST]"
 BYTE_LEVEL = ("starcoder", "starcoder2", "deepseek-coder")
@@ -287,5 +287,5 @@ def test_merges_are_ranked_by_the_score_of_what_they_make():
     from types import SimpleNamespace
 
     scores = {"a": -9, "b": -9, "c": -9, "ab": -1, "abc": -2, "bc": -3}
-    pieces = [SimpleNamespace(piece=text, score=score, type=tokenizers.NORMAL) for text, score in scores.items()]
-    assert tokenizers.merges_of(pieces) == [("a", "b"), ("a", "bc"), ("ab", "c"), ("b", "c")]
+    some = [SimpleNamespace(piece=text, score=score, type=pieces.NORMAL) for text, score in scores.items()]
+    assert pieces.merges_of(some) == [("a", "b"), ("a", "bc"), ("ab", "c"), ("b", "c")]

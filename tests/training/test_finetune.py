@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from codetune.training import loop, reports, tiny
+from codetune.training import checkpoints, reports, tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -82,7 +82,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(sample, tmp_path, base_m
     killed = subprocess.Popen(
         command(output_dir=tmp_path / "killed", **flags), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    while not (tmp_path / "killed" / "checkpoint-6" / loop.WHOLE).exists():
+    while not (tmp_path / "killed" / "checkpoint-6" / checkpoints.WHOLE).exists():
         assert killed.poll() is None
         time.sleep(0.01)
     killed.send_signal(signal.SIGKILL)
@@ -202,7 +202,7 @@ def test_a_full_disk_is_one_sentence_and_the_last_good_checkpoint_stays(sample, 
         )  # fmt: skip
         assert ran.returncode == 1 and "Traceback" not in ran.stderr, ran.stderr[-3000:]
         assert "no space left on the disk" in ran.stderr.strip().splitlines()[-1]
-        assert len(loop.checkpoints(disk / "out")) >= 1
+        assert len(checkpoints.whole(disk / "out")) >= 1
     finally:
         subprocess.run(["umount", disk], check=True)
 
@@ -250,7 +250,7 @@ def test_a_second_run_in_the_same_folder_at_the_same_time_is_refused(sample, tmp
     first = subprocess.Popen(
         command(max_steps=2000, **flags), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    while not (tmp_path / "out" / loop.RUN).exists():
+    while not (tmp_path / "out" / checkpoints.RUN).exists():
         assert first.poll() is None
         time.sleep(0.01)
     assert "another run is writing into" in said(max_steps=2, **flags)

@@ -1,12 +1,10 @@
 """The optimiser step: which examples, how arranged, and that the arrangement changes nothing."""
 
-import json
 import random
 
 import pytest
 import torch
 
-from codetune.cli import UserError
 from codetune.sequences.tokens import IGNORE, Example
 from codetune.training import loop, loss, models, tiny
 
@@ -134,44 +132,3 @@ def test_the_held_out_loss_is_the_mean_over_all_tokens(tmp_path):
         tokens += (labels[:, 1:] != IGNORE).sum().item()
     evaluations = [entry["eval_loss"] for entry in history if "eval_loss" in entry]
     assert evaluations == pytest.approx([total / tokens] * 2, abs=1e-5)  # before and after
-
-
-def checkpoint(folder, step, whole=True):
-    path = folder / f"checkpoint-{step}"
-    path.mkdir(parents=True)
-    (path / "trainer_state.json").write_text("{}")
-    if whole:
-        loop.mark_whole(path)
-    return path
-
-
-def test_auto_goes_on_from_the_newest_checkpoint_that_is_whole(tmp_path):
-    checkpoint(tmp_path, 5)
-    tenth = checkpoint(tmp_path, 10)
-    checkpoint(tmp_path, 15, whole=False)  # kill -9 while it was written
-    assert loop.prepare(tmp_path, "auto", False, {}) == tenth
-
-
-def test_auto_starts_afresh_where_there_is_no_checkpoint(tmp_path):
-    assert loop.prepare(tmp_path, "auto", False, {"seed": 1}) is None
-    assert json.loads((tmp_path / loop.RUN).read_text()) == {"seed": 1}
-
-
-def test_a_fresh_run_does_not_mix_with_an_earlier_one_s_checkpoints(tmp_path):
-    old = checkpoint(tmp_path, 5)
-    with pytest.raises(UserError, match="holds checkpoints of an earlier run"):
-        loop.prepare(tmp_path, None, False, {})
-    assert loop.prepare(tmp_path, None, True, {}) is None and not old.exists()
-
-
-def test_a_run_does_not_go_on_with_other_data(tmp_path):
-    loop.prepare(tmp_path, None, False, {"data": "a"})
-    checkpoint(tmp_path, 5)
-    with pytest.raises(UserError, match='had data "a", this one has "b"'):
-        loop.prepare(tmp_path, True, False, {"data": "b"})
-
-
-def test_a_checkpoint_that_is_not_there_is_named_with_those_that_are(tmp_path):
-    checkpoint(tmp_path, 5)
-    with pytest.raises(UserError, match=r"no whole checkpoint there; whole ones in .*checkpoint-5"):
-        loop.prepare(tmp_path, str(tmp_path / "checkpoint-6"), False, {})

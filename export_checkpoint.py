@@ -79,7 +79,9 @@ def export_checkpoint(
         return
     path = write_gguf(merged, folder, template, export_dir, quantization, Path(lora_weights or base).name)
     if verify:
-        compare(path, assistant.load(base, lora_weights, prompt_template, other_base=other_base), instruction)
+        import torch
+
+        compare(path, assistant.load(base, lora_weights, prompt_template, 16, other_base, torch.float32), instruction)
 
 
 def write_gguf(merged, folder, template, export_dir, quantization, name):
@@ -107,7 +109,7 @@ def compare(path, loaded, instruction):
     from codetune.export import verify
     from codetune.serving.llama_cpp import LlamaCpp
 
-    with LlamaCpp(path) as server:
+    with LlamaCpp(path, exact=True) as server:
         verify.check_tokens(server, loaded.tokenizer)
         found = verify.answers(server, loaded, instruction)
     print(f"{len(verify.PROBES)} of {len(verify.PROBES)} probe texts have the same tokens in llama.cpp")

@@ -61,11 +61,11 @@ def add_sentencepiece(writer, tokenizer, spec, size):
     model_file = Path(tokenizer.folder) / "tokenizer.model"
     if model_file.is_file():
         model = pieces.model_of(model_file)
-        pieces = [(piece.piece, piece.score, piece.type) for piece in model.pieces]
+        found = [(piece.piece, piece.score, piece.type) for piece in model.pieces]
         extra_whitespace = model.normalizer_spec.remove_extra_whitespaces
     else:
-        pieces, extra_whitespace = pieces_from_json(spec), False
-    entries = dict(enumerate(pieces))
+        found, extra_whitespace = pieces_from_json(spec), False
+    entries = dict(enumerate(found))
     for index, added in tokenizer.first.get_added_tokens_decoder().items():
         if index not in entries:
             entries[index] = (added.content, 0.0, TYPES.CONTROL if added.special else TYPES.USER_DEFINED)

@@ -60,8 +60,11 @@ def template_of(name: str | None, made: dict) -> prompts.Template:
     return prompts.load("alpaca")
 
 
-def load(base_model, lora_weights=None, prompt_template=None, bits=16, other_base=False) -> Assistant:
-    """Prints what it took from codetune.json. Raises UserError where the parts do not belong together."""
+def load(base_model, lora_weights=None, prompt_template=None, bits=16, other_base=False, dtype=None) -> Assistant:
+    """Prints what it took from codetune.json. Raises UserError where the parts do not belong together.
+
+    dtype: what to compute in, by default the device's 16-bit type, or float32 where it has none.
+    """
     made = made_with(base_model, lora_weights)
     base = base_of(base_model, lora_weights, made)
     template = template_of(prompt_template, made)
@@ -70,7 +73,7 @@ def load(base_model, lora_weights=None, prompt_template=None, bits=16, other_bas
         adapters.check_base(lora_weights, folder, other_base)
     print(f"base model {base}, adapter {lora_weights or 'none'}, template {template.name}")
     tokenizer = tokenizers.load(folder)
-    model = models.load(folder, bits)
+    model = models.load(folder, bits, dtype)
     if lora_weights:
         model = adapters.load(model, lora_weights)
     return Assistant(model.eval(), tokenizer, template, Path(lora_weights or base).name)

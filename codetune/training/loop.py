@@ -240,6 +240,8 @@ def fit(model, pad_id: int, train, held_out, settings: Settings, resume_from: Pa
         accelerator_config={"even_batches": False},
         disable_tqdm=True,
     )
+    # A second GPU takes part through torchrun or accelerate only: DataParallel would split our micro batches again.
+    arguments._n_gpu = min(1, arguments.n_gpu)
     model.config.use_cache = False
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

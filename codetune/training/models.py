@@ -244,7 +244,8 @@ def save_full(model, base: Path, folder, made: dict):
     import torch
 
     stored = weights.Weights(base)
-    state = {name: tensor.to(stored.dtype(name)) for name, tensor in model.state_dict().items() if name in stored.where}
+    trained = {name: tensor for name, tensor in model.state_dict().items() if name in stored.where}
+    state = {name: tensor.to("cpu", stored.dtype(name)) for name, tensor in trained.items()}
     broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise RuntimeError(f"{len(broken)} of {len(state)} tensors hold nan or infinity: {broken[0]}")

@@ -13,8 +13,8 @@ step "1. Rows: keep what teaches a language, drop the rest with a reason"
 
 step "2. Fine-tune every weight of tiny-llama (1.1 million parameters, random until now) until it knows the rows by heart"
 "$PYTHON" finetune.py --base_model tiny-llama --method full --data_path "$OUT/rows.json" --output_dir "$OUT/model" \
-  --learning_rate 5e-3 --lr_scheduler_type cosine --batch_size 8 --micro_batch_size 8 --train_on_inputs false \
-  --max_steps "${STEPS:-400}" --val_set_size 0 --save_steps 1000 --overwrite_output_dir
+  --prompt_template alpaca_short --learning_rate 4e-3 --warmup_steps 0.1 --lr_scheduler_type cosine \
+  --batch_size 8 --micro_batch_size 8 --train_on_inputs false --max_steps "${STEPS:-600}" --val_set_size 0 --save_steps 1000 --overwrite_output_dir
 
 step "3. Export to GGUF; the same greedy answer from transformers and from llama.cpp"
 "$PYTHON" export_checkpoint.py --base_model "$OUT/model" --export_dir "$OUT/gguf" --checkpoint_type gguf \

@@ -116,7 +116,7 @@ def test_the_readme_s_commands_run(tmp_path):
         said.append(ran.stdout)
     assert len(said) == 7
     assert "131 kept" in said[0]
-    assert "held-out loss" in said[2] and "held-out loss" in said[3]
+    assert "training loss 0.0" in said[2] and "held-out loss" in said[3]
     assert "def add(a, b):\n    return a + b" in said[4]
     assert "11 of 11 probe texts have the same tokens in llama.cpp" in said[-1]
     left = {path.name for path in (tmp_path / "out" / "adapter").iterdir()}

@@ -22,7 +22,7 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_weights(tmp_path):
     rows.write_text(json.dumps(json.loads(tiny.SAMPLE.read_text(encoding="utf-8"))[:60]))
     command = [
         *(sys.executable, "finetune.py", "--base_model=tiny-starcoder", "--method=full", f"--data_path={rows}"),
-        *("--batch_size=8", "--max_steps=60", "--save_steps=2", "--val_set_size=8", "--learning_rate=1e-3"),
+        *("--batch_size=8", "--max_steps=120", "--save_steps=4", "--val_set_size=8", "--learning_rate=1e-3"),
     ]
     quiet = {"cwd": ROOT, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.run([*command, f"--output_dir={tmp_path}/whole"], check=True, **quiet)
@@ -30,7 +30,7 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_weights(tmp_path):
     while True:
         run = subprocess.Popen([*command, f"--output_dir={tmp_path}/killed", "--resume_from_checkpoint=auto"], **quiet)
         try:
-            assert run.wait(timeout=rng.uniform(6, 14)) == 0
+            assert run.wait(timeout=rng.uniform(9, 15)) == 0
             break
         except subprocess.TimeoutExpired:
             run.send_signal(signal.SIGKILL)

@@ -65,7 +65,9 @@ def build(assistant: Assistant, sampling: generation.Sampling, beams: int):
             show_progress="hidden",
             api_name="answer",
         )
-        stop.click(lambda: "stopped", None, status, cancels=[asked], queue=False, api_visibility="private")
+        stopped = stop.click(None, cancels=[asked], api_visibility="private")
+        # After the cancelling and not with it: an update that was still under way would write over the word.
+        stopped.then(lambda: "stopped", None, status, queue=False, api_visibility="private")
     return blocks.queue(max_size=WAITING)
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from codetune import files
 from codetune.cli import UserError
-from codetune.text import tokenizers
 from codetune.training import adapters, models, weights
 
 # What PEFT can do and this merge does not do yet; merging such an adapter as if it were plain would be silently wrong.
@@ -94,7 +93,7 @@ def write_hf(merged: Merged, base_folder: Path, export_dir: Path, made: dict, pr
     targets = {file: shard_name(number, len(shards)) for number, file in enumerate(shards, 1)}
     index = {name: targets[file] for name, file in merged.base.where.items()}
     size = 0
-    with files.whole_folder(export_dir, last=LAST, owned=[*weights.FILES, *tokenizers.FILES]) as partial:
+    with files.whole_folder(export_dir, last=LAST, owned=adapters.OWNED) as partial:
         for file in progress(shards):
             tensors = {name: unshared(merged, name) for name in by_file[file]}
             size += sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())

@@ -59,16 +59,11 @@ def codeup(records, keep=None, default="Python", progress=iter):
     `named` is what step 1 alone says of each record, the table "raw data".
     """
     named = [codeup_named(record.row["instruction"]) for record in progress(records)]
-    unnamed = [index for index, language in enumerate(named) if language is None]
+    # The published set has no row of broken Unicode, and no file could hold it.
+    broken = [has_broken_unicode(record.row) for record in records]
+    unnamed = [index for index, language in enumerate(named) if language is None and not broken[index]]
     python = dict(zip(unnamed, codeup_python([records[index].row for index in unnamed]), strict=True))
-    verdicts = [
-        Verdict(language, None) if language else codeup_verdict(python[index]) for index, language in enumerate(named)
-    ]
-    # The published set has no such row, and no file could hold it.
-    broken = Verdict(None, "broken Unicode")
-    verdicts = [
-        broken if has_broken_unicode(record.row) else verdict for record, verdict in zip(records, verdicts, strict=True)
-    ]
+    verdicts = [codeup_verdict(*row, python.get(index)) for index, row in enumerate(zip(named, broken, strict=True))]
     verdicts = [outside(verdict, keep) for verdict in verdicts]
     first = [i for i, verdict in enumerate(verdicts) if not verdict.reason and named[i]]
     second = [i for i, verdict in enumerate(verdicts) if not verdict.reason and not named[i]]
@@ -82,19 +77,21 @@ def codeup_named(instruction):
 
 def codeup_python(rows):
     """[bool]: guesslang sees Python in the input or the output, or the output holds `def ` or `import `."""
-    sound = [not has_broken_unicode(row) for row in rows]
-    texts = [row[field] if fine else "" for row, fine in zip(rows, sound, strict=True) for field in ("input", "output")]
-    guesses = guesslang.names(texts)
+    guesses = guesslang.names([row[field] for row in rows for field in ("input", "output")])
     seen = [
         guess_in == "Python" or guess_out == "Python"
         for guess_in, guess_out in zip(guesses[::2], guesses[1::2], strict=True)
     ]
     marked = ["def " in row["output"] or "import " in row["output"] for row in rows]
-    return [fine and (one or other) for fine, one, other in zip(sound, seen, marked, strict=True)]
+    return [one or other for one, other in zip(seen, marked, strict=True)]
 
 
-def codeup_verdict(is_python):
-    return Verdict("Python", None) if is_python else Verdict(None, "no language named, not seen as Python")
+def codeup_verdict(language, broken, is_python):
+    if broken:
+        return Verdict(None, "broken Unicode")
+    if language or is_python:
+        return Verdict(language or "Python", None)
+    return Verdict(None, "no language named, not seen as Python")
 
 
 def strict(records, keep=None, default="Python", progress=iter):

@@ -5,7 +5,6 @@ response_split (what stands before the response) and description.
 """
 
 import difflib
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +67,3 @@ def of(fields: dict, name: str, where) -> Template:
         if f"{{{hole}}}" not in fields[key]:
             raise UserError(f"{where}: {key} has no {{{hole}}}, so the model would never see it; add it")
     return Template(name=name, **{key: fields.get(key, "") for key in KEYS})
-
-
-def dumps(template: Template) -> str:
-    return json.dumps(template.as_dict(), ensure_ascii=False)

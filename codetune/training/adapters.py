@@ -9,6 +9,7 @@ from codetune.text import tokenizers
 from codetune.training import weights
 
 AUTO = {"llama": ["q_proj", "v_proj"], "gpt_bigcode": ["c_attn"]}
+OWNED = (*weights.FILES, *tokenizers.FILES)  # what goes from a folder when another model or adapter moves in
 MADE = "codetune.json"  # what a later stage must know; written last, it proves the folder complete
 
 
@@ -71,8 +72,7 @@ def attach(model, rank: int, alpha: float, dropout: float, modules: list[str], b
 
 def save(model, folder: Path, made: dict):
     """PEFT's files and codetune.json, checked first. Raises RuntimeError if nothing was trained."""
-    owned = [*weights.FILES, *tokenizers.FILES]
-    with files.whole_folder(folder, last=[MADE], owned=owned) as partial:
+    with files.whole_folder(folder, last=[MADE], owned=OWNED) as partial:
         model.save_pretrained(partial)
         (partial / "README.md").unlink(missing_ok=True)  # PEFT's model card, a form with nothing filled in
         check_trained(partial, adapted_layers(model))

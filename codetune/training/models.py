@@ -249,8 +249,7 @@ def save_full(model, base: Path, folder, made: dict):
     broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise RuntimeError(f"{len(broken)} of {len(state)} tensors hold nan or infinity: {broken[0]}")
-    owned = [*weights.FILES, *tokenizers.FILES]
-    with files.whole_folder(folder, last=["config.json", adapters.MADE], owned=owned) as partial:
+    with files.whole_folder(folder, last=["config.json", adapters.MADE], owned=adapters.OWNED) as partial:
         model.save_pretrained(partial, state_dict=state)
         (partial / "config.json").write_bytes((Path(base) / "config.json").read_bytes())
         copy_tokenizer(base, partial)

@@ -150,4 +150,4 @@ def test_a_broken_template_file_says_where(tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_template_is_the_same_after_a_way_through_json(name):
     template = prompts.load(name)
-    assert prompts.of(json.loads(prompts.dumps(template)), name, "codetune.json") == template
+    assert prompts.of(json.loads(json.dumps(template.as_dict())), name, "codetune.json") == template
